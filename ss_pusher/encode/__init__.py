@@ -1,0 +1,1 @@
+"""Snapshots into request bodies: pure functions on columns and bytes."""

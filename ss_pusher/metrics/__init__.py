@@ -1,0 +1,1 @@
+"""Every metric of flows and of the host: one file a theme."""

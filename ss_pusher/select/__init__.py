@@ -1,0 +1,1 @@
+"""Which groups are worth series of their own: one file a ranking."""

@@ -1,0 +1,1 @@
+"""Requests to servers: deadlines, verdicts, one thread an endpoint."""

@@ -1,0 +1,103 @@
+"""The agent's metrics about itself: declared once in `TABLE`, counted from any thread, read by the tick."""
+
+import threading
+from collections import defaultdict
+from typing import Final
+
+import numpy as np
+
+from ss_pusher.model import Block, Family, Labels, MetricType
+
+
+def _counter(name: str, text: str, unit: str = "") -> Family:
+    return Family(name, MetricType.COUNTER, text, unit)
+
+
+def _gauge(name: str, text: str, unit: str = "") -> Family:
+    return Family(name, MetricType.GAUGE, text, unit)
+
+
+TABLE: Final[tuple[Family, ...]] = (
+    # the tick
+    _counter(
+        "ss_pusher_ticks_total",
+        "Ticks, by outcome: ok, or failed when the kernel's sockets could not be read.",
+    ),
+    _counter(
+        "ss_pusher_ticks_missed_total",
+        "Ticks that were due while the one before still ran or the host slept.",
+    ),
+    _counter(
+        "ss_pusher_stage_seconds_total",
+        "Time spent in each stage of the tick, on the wall clock.",
+        unit="seconds",
+    ),
+    _gauge(
+        "ss_pusher_sockets_read",
+        "Sockets that the kernel handed over in the last tick, listening ones included.",
+    ),
+    _gauge("ss_pusher_groups", "Groups of flows seen in the last tick."),
+    _gauge("ss_pusher_groups_exported", "Groups of flows that have series of their own."),
+    _gauge("ss_pusher_series", "Series in the last push, those of the agent itself included."),
+    # each endpoint; the words after ss_pusher_ are those of prometheus_remote_storage_
+    _counter("ss_pusher_samples_total", "Samples that were handed to the endpoint's queue."),
+    _counter("ss_pusher_samples_sent_total", "Samples that the endpoint accepted."),
+    _counter("ss_pusher_samples_retried_total", "Samples in requests that failed and were tried again."),
+    _counter("ss_pusher_samples_dropped_total", "Samples given up, by reason."),
+    _gauge("ss_pusher_samples_pending", "Samples in the endpoint's queue."),
+    _gauge("ss_pusher_queue_bytes", "Bytes in the endpoint's queue.", unit="bytes"),
+    _counter("ss_pusher_sent_bytes_total", "Bytes of request bodies that the endpoint accepted.", unit="bytes"),
+    _counter("ss_pusher_requests_total", "Requests, by outcome: accepted, rejected, retry or held."),
+    _counter("ss_pusher_request_seconds_total", "Time spent in requests, answers included.", unit="seconds"),
+    _gauge(
+        "ss_pusher_queue_highest_sent_timestamp_seconds",
+        "Highest timestamp of any sample that the endpoint accepted.",
+        unit="seconds",
+    ),
+)
+
+
+class Telemetry:
+    """The values of the families in `TABLE`. Safe to use from any thread."""
+
+    def __init__(self) -> None:
+        self._families = {family.name: family for family in TABLE}
+        self._values: defaultdict[str, dict[Labels, float]] = defaultdict(dict)
+        self._lock = threading.Lock()
+
+    def add(self, name: str, amount: float = 1, **labels: str) -> None:
+        """Add to a counter; `name` must stand in `TABLE`."""
+        self._check(name, MetricType.COUNTER)
+        key = tuple(sorted(labels.items()))
+        with self._lock:
+            series = self._values[name]
+            series[key] = series.get(key, 0) + amount
+
+    def set(self, name: str, value: float, **labels: str) -> None:
+        """Set a gauge; `name` must stand in `TABLE`."""
+        self._check(name, MetricType.GAUGE)
+        with self._lock:
+            self._values[name][tuple(sorted(labels.items()))] = value
+
+    def value(self, name: str, **labels: str) -> float:
+        """The current value; 0 for what was never counted."""
+        with self._lock:
+            return self._values[name].get(tuple(sorted(labels.items())), 0)
+
+    def blocks(self, start_ms: int) -> tuple[Block, ...]:
+        """All that has a value, one block a family; `start_ms` is when this process began to count."""
+        with self._lock:
+            current = {name: dict(series) for name, series in self._values.items() if series}
+        return tuple(
+            Block(
+                families=(self._families[name],),
+                labels=tuple(series),
+                values=np.array([list(series.values())], dtype=np.float64),
+                start_ms=np.full(len(series), start_ms, dtype=np.int64),
+            )
+            for name, series in current.items()
+        )
+
+    def _check(self, name: str, kind: MetricType) -> None:
+        if self._families[name].type is not kind:
+            raise TypeError(f"{name} is no {kind}")
