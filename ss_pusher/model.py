@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import Enum, IntEnum, StrEnum
+from ipaddress import IPv4Network, IPv6Network
 from typing import Final, NamedTuple, Self, TypeAlias
 
 import numpy as np
@@ -87,6 +88,8 @@ class Sockets:
 
     def take(self, rows: Rows | Bools) -> Self:
         """The given rows (indices or a mask), in that order."""
+        if rows.dtype == np.bool_ and rows.all():
+            return self
         plain = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name not in ("info", "absent")}
         return type(self)(
             **plain,
@@ -129,6 +132,38 @@ class Sockets:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One rule of the filter: keep or drop the sockets that meet every condition.
+
+    A condition is met by any of its elements, and an empty one by every socket. Names may be patterns of fnmatch.
+    Port ranges are first and last, both included.
+    """
+
+    keeps: bool
+    directions: tuple[Direction, ...] = ()
+    remote_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    local_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    hosts: tuple[str, ...] = ()
+    service_ports: tuple[tuple[int, int], ...] = ()
+    local_ports: tuple[tuple[int, int], ...] = ()
+    remote_ports: tuple[tuple[int, int], ...] = ()
+    units: tuple[str, ...] = ()
+    cgroups: tuple[str, ...] = ()
+    containers: tuple[str, ...] = ()
+    pods: tuple[str, ...] = ()
+    pids: tuple[int, ...] = ()
+    commands: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+    uids: tuple[int, ...] = ()
+    interfaces: tuple[str, ...] = ()
+    families: tuple[AddressFamily, ...] = ()
+    congestions: tuple[str, ...] = ()
+    states: tuple[TcpState, ...] = ()
+    namespaces: tuple[str, ...] = ()
+    marks: tuple[int, ...] = ()
+
+
 # ---- declarations of metrics ----------------------------------------------------------------------------------------
 
 
@@ -167,11 +202,21 @@ class Fold(Enum):
     MIN = "min"
 
 
+class LedgerField(StrEnum):
+    """Counted by the ledger for each flow, beside the fields of tcp_info."""
+
+    OPENED = "flows_opened"
+    CLOSED = "flows_closed"
+    CONNECT_FAILURES = "connect_failures"
+    WIPED = "flows_wiped"
+    LOST = "flows_lost"
+
+
 @dataclass(frozen=True, slots=True)
 class FlowCounter:
-    """A counter kept by the kernel for each socket: `field`, less `minus` where given.
+    """A counter kept for each socket: `field` of tcp_info or of the ledger, less `minus` where given.
 
-    The exported value is the integer total times `scale`. `host` is the family of the whole host's total, if it has
+    The exported value is the integer total divided by `per`. `host` is the family of the whole host's total, if it has
     one besides the groups' own.
     """
 
@@ -179,7 +224,7 @@ class FlowCounter:
     field: str
     preset: Preset
     minus: str = ""
-    scale: float = 1.0
+    per: int = 1
     host: Family | None = None
 
 
@@ -191,7 +236,7 @@ class FlowGauge:
     field: str
     preset: Preset
     fold: Fold
-    scale: float = 1.0
+    per: int = 1
     unless: str = ""
 
 
@@ -209,11 +254,34 @@ OTHER_WORD: Final = 0xFFFF_FFFF_FFFF_FFFF
 
 
 class KeyPart(NamedTuple):
-    """Where a label stands in a group's key: `count` words from word `first` on."""
+    """Where a label stands in a group's key: `width` words from word `first` on."""
 
     label: str
     first: int
-    count: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flows:
+    """Connections: sockets with a peer, each with the key of the group that it belongs to."""
+
+    sockets: Sockets
+    keys: U64  # [n, words]
+    kept: Bools  # [n]; what the filters decided
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """What every flow moved since the tick before: a row for each open flow, then the closed, then the lost ones."""
+
+    fields: tuple[str, ...]  # of tcp_info, and `LedgerField`
+    keys: U64  # [rows, words]
+    kept: Bools  # [rows]
+    increments: I64  # [fields, rows]
+    closed_bytes: F64  # [flows that ended and had been established, and were kept]; payload over their whole life
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,3 +377,11 @@ class Request:
     samples: int
     oldest_ms: int  # the lowest timestamp inside
     newest_ms: int  # the highest timestamp inside
+
+
+class Pending(NamedTuple):
+    """What waits in a queue, leased requests included."""
+
+    requests: int
+    samples: int
+    bytes: int

@@ -21,7 +21,7 @@ TABLE: Final[tuple[Family, ...]] = (
     # the tick
     _counter(
         "ss_pusher_ticks_total",
-        "Ticks, by outcome: ok, or failed when the kernel's sockets could not be read.",
+        "Ticks, by outcome: ok, failed (the sockets could not be read), or clock_behind (nothing was exported).",
     ),
     _counter(
         "ss_pusher_ticks_missed_total",
@@ -32,6 +32,11 @@ TABLE: Final[tuple[Family, ...]] = (
         "Time spent in each stage of the tick, on the wall clock.",
         unit="seconds",
     ),
+    _counter("ss_pusher_closed_flow_events_total", "Announcements of closed sockets that were received."),
+    _counter(
+        "ss_pusher_closed_flow_events_lost_total",
+        "Announcements of closed sockets that the kernel or this agent had no room for.",
+    ),
     _gauge(
         "ss_pusher_sockets_read",
         "Sockets that the kernel handed over in the last tick, listening ones included.",
@@ -39,6 +44,10 @@ TABLE: Final[tuple[Family, ...]] = (
     _gauge("ss_pusher_groups", "Groups of flows seen in the last tick."),
     _gauge("ss_pusher_groups_exported", "Groups of flows that have series of their own."),
     _gauge("ss_pusher_series", "Series in the last push, those of the agent itself included."),
+    _counter("ss_pusher_new_series_total", "Series that began: groups that entered, times the series of each."),
+    _counter("ss_pusher_groups_evicted_total", "Groups that lost the series of their own."),
+    _gauge("ss_pusher_groups_refused", "Groups in the remainder in the last tick, by the limit that put them there."),
+    _gauge("ss_pusher_coverage_ratio", "Share of the last tick that is not in the remainder."),
     # each endpoint; the words after ss_pusher_ are those of prometheus_remote_storage_
     _counter("ss_pusher_samples_total", "Samples that were handed to the endpoint's queue."),
     _counter("ss_pusher_samples_sent_total", "Samples that the endpoint accepted."),

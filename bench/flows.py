@@ -1,0 +1,85 @@
+"""Opens TCP connections on loopback, in as many processes as the limit of descriptors asks for, and holds them."""
+
+import math
+import multiprocessing
+import resource
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import cycle
+from multiprocessing.connection import Connection
+from typing import Final, Self
+
+ADDRESSES: Final = 50  # destinations of each process, with a listening port each
+PAYLOAD: Final = b"x" * 1000  # each way
+_SPARE_DESCRIPTORS: Final = 200
+_ABORT: Final = struct.pack("ii", 1, 0)  # struct linger: closing resets, so that nothing lingers in TIME_WAIT
+_SPAWN: Final = multiprocessing.get_context("spawn")
+
+
+class Flows:
+    """Connections that are open while this context is. Both ends are here, so each is two sockets."""
+
+    def __init__(self) -> None:
+        self._holders = ExitStack()
+        self._connections: list[Connection] = []
+        self._open = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._holders.close()
+
+    def grow_to(self, sockets: int) -> None:
+        """Open what is missing to this many sockets; each connection carries a little payload both ways."""
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = (hard - ADDRESSES - _SPARE_DESCRIPTORS) // 2  # connections of one process
+        missing = math.ceil(sockets / 2) - self._open
+        while missing > 0:
+            if self._open % most == 0:
+                self._connections.append(self._holders.enter_context(_holder(len(self._connections) + 1)))
+            count = min(missing, most - self._open % most)
+            self._connections[-1].send(count)
+            self._connections[-1].recv()
+            self._open += count
+            missing -= count
+
+
+@contextmanager
+def _holder(number: int) -> Iterator[Connection]:
+    """A process that opens as many connections as it is sent, and holds them until the end."""
+    ours, theirs = _SPAWN.Pipe()
+    process = _SPAWN.Process(target=_hold, args=(number, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        yield ours
+    finally:
+        ours.close()
+        process.join()
+
+
+def _hold(number: int, orders: Connection) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    listeners = cycle([socket.create_server((f"127.0.{number}.{last}", 0)) for last in range(1, ADDRESSES + 1)])
+    held: list[tuple[socket.socket, socket.socket]] = []
+    try:
+        while True:
+            held.extend(_connect(next(listeners)) for _ in range(orders.recv()))
+            orders.send(len(held))
+    except EOFError:
+        return  # the benchmark is over; the kernel closes all with the process
+
+
+def _connect(listener: socket.socket) -> tuple[socket.socket, socket.socket]:
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
+    client.connect(listener.getsockname())
+    server, _ = listener.accept()
+    for sender, receiver in ((client, server), (server, client)):
+        sender.sendall(PAYLOAD)
+        receiver.recv(len(PAYLOAD), socket.MSG_WAITALL)
+    return client, server

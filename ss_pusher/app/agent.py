@@ -1,0 +1,110 @@
+"""The agent: a pipeline, its endpoints, and the ways to run them."""
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Final
+
+from ss_pusher.app.endpoints import Endpoint
+from ss_pusher.app.pipeline import Pipeline
+from ss_pusher.loop import Clock, Loop, Stages
+from ss_pusher.model import Snapshot
+from ss_pusher.telemetry import Telemetry
+
+logger = logging.getLogger(__name__)
+
+_STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+@dataclass(frozen=True)
+class Agent:
+    """All that runs. `close` gives the sockets back that the pipeline reads."""
+
+    pipeline: Pipeline
+    endpoints: Sequence[Endpoint]
+    telemetry: Telemetry
+    stages: Stages
+    clock: Clock
+    interval: float
+    shutdown_deadline: float
+    close: Callable[[], None]
+
+    def run(self, stop: threading.Event) -> bool:
+        """Tick until `stop` is set, push a last time; whether everything since the start was accepted."""
+        loop = Loop(self.tick, self.interval, self.clock, self.telemetry)
+        self._start()
+        try:
+            loop.run(stop)
+        finally:
+            sent = self._finish()
+        return sent
+
+    def once(self) -> bool:
+        """One tick, pushed: whether it succeeded and every endpoint took it."""
+        loop = Loop(self.tick, self.interval, self.clock, self.telemetry)
+        self._start()
+        try:
+            ticked = loop.once()
+            deadline = self.clock.monotonic() + self.shutdown_deadline
+            flushed = [endpoint.flush(deadline) for endpoint in self.endpoints]
+        finally:
+            sent = self._finish()
+        return ticked and all(flushed) and sent
+
+    def tick(self, time_ms: int, export: bool) -> None:  # noqa: FBT001 - what the loop knows of this tick
+        """One tick; see `Pipeline.tick`."""
+        snapshot = self.pipeline.tick(time_ms)
+        if export:
+            self.push(snapshot)
+
+    def push(self, snapshot: Snapshot) -> None:
+        """Hand a snapshot to every endpoint."""
+        with self.stages("encode"):
+            for endpoint in self.endpoints:
+                endpoint.push(snapshot)
+
+    def _start(self) -> None:
+        for endpoint in self.endpoints:
+            endpoint.start()
+
+    def _finish(self) -> bool:
+        """All endpoints at once, since they share the deadline."""
+        deadline = self.clock.monotonic() + self.shutdown_deadline
+        time_ms = self.pipeline.previous_ms + 1
+        taken: dict[str, bool] = {}
+
+        def finish(endpoint: Endpoint) -> None:
+            taken[endpoint.name] = endpoint.finish(time_ms, deadline)
+
+        threads = [threading.Thread(target=finish, args=(endpoint,), daemon=True) for endpoint in self.endpoints]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(max(0.0, deadline - self.clock.monotonic()) + 1)
+        self.close()
+        return len(taken) == len(threads) and all(taken.values())
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[threading.Event]:
+    """An event that SIGTERM and SIGINT set. The second of them ends the process at once, as if nobody listened."""
+    stop = threading.Event()
+    before = {number: signal.getsignal(number) for number in _STOPPING}
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        logger.info("stopping on %s", signal.Signals(number).name)
+        stop.set()
+        for each in _STOPPING:
+            signal.signal(each, signal.SIG_DFL)
+
+    for number in _STOPPING:
+        signal.signal(number, handle)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

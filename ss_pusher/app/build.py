@@ -1,0 +1,148 @@
+"""A configuration becomes an agent."""
+
+import logging
+import secrets
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+
+from ss_pusher import filter as rule_filter
+from ss_pusher.accounts import Accounts
+from ss_pusher.app.agent import Agent
+from ss_pusher.app.collector import Collector, kernel_fields
+from ss_pusher.app.endpoints import Endpoint
+from ss_pusher.app.pipeline import Pipeline, Plan, fixed_series
+from ss_pusher.app.plan import fields, make_plan, rules
+from ss_pusher.attribute.attributes import Attributes
+from ss_pusher.attribute.attributor import Attributor
+from ss_pusher.attribute.networks import Prefix
+from ss_pusher.config import Config
+from ss_pusher.errors import ConfigError
+from ss_pusher.ledger import Ledger
+from ss_pusher.loop import Clock, Stages
+from ss_pusher.loopback import stays_on_host
+from ss_pusher.model import AddressFamily, Bools, Choice, Groups, Sockets, TcpState
+from ss_pusher.netlink.closed import ClosedFlows
+from ss_pusher.netlink.dump import Dumper
+from ss_pusher.select.prefix import Prefixes
+from ss_pusher.select.report import Report
+from ss_pusher.select.selection import Selection
+from ss_pusher.telemetry import Telemetry
+
+logger = logging.getLogger(__name__)
+
+SERIES_OF_ITS_OWN: Final = 200
+"""Room that the agent's metrics about itself may take; they grow with endpoints and reasons, but not beyond this."""
+
+
+def build_agent(config: Config, endpoints: Callable[[Telemetry], list[Endpoint]], clock: Clock) -> Agent:
+    """Everything that runs, with its sockets open. `endpoints` makes them, given where to count.
+
+    Raises:
+        ConfigError: the limits leave no room for what is always exported.
+        UnsupportedHostError: this host has no sock_diag.
+        CollectError: it has, but gives nothing now.
+    """
+    plan = make_plan(config, kernel_fields())
+    if plan.missing:
+        logger.warning("this kernel does not count what these metrics need: %s", ", ".join(plan.missing))
+    telemetry = Telemetry()
+    stages = Stages(telemetry, clock.monotonic)
+    collector = _collector(config, plan, telemetry)
+    pipeline = _pipeline(config, plan, collector, telemetry=telemetry, stages=stages, clock=clock)
+    return Agent(
+        pipeline=pipeline,
+        endpoints=endpoints(telemetry),
+        telemetry=telemetry,
+        stages=stages,
+        clock=clock,
+        interval=config.interval,
+        shutdown_deadline=config.shutdown_deadline,
+        close=collector.close,
+    )
+
+
+def _pipeline(
+    config: Config, plan: Plan, collector: Collector, *, telemetry: Telemetry, stages: Stages, clock: Clock
+) -> Pipeline:
+    prefix = Prefix(config.group.prefix.ipv4, config.group.prefix.ipv6)
+    attributor = Attributor(networks=config.group.networks, prefix=prefix)
+    words = sum(part.width for part in attributor.layout(plan.by))
+    return Pipeline(
+        plan=plan,
+        collect=collector,
+        attributor=attributor,
+        keep=_keep(config),
+        ledger=Ledger(name for counter in plan.counters for name in (counter.field, counter.minus) if name),
+        choose=_chooser(config, plan, attributor, telemetry),
+        accounts=Accounts(len(plan.counters), words, lambda key: attributor.labels(key, plan.by)),
+        own_blocks=telemetry.blocks,
+        stage=stages,
+        gauge=telemetry.set,
+        interval=config.interval,
+        monotonic=clock.monotonic,
+        odd=np.array([secrets.randbits(64) | 1 for _ in range(words)], dtype=np.uint64),
+    )
+
+
+def _collector(config: Config, plan: Plan, telemetry: Telemetry) -> Collector:
+    read = fields(plan)
+    families = [AddressFamily[name.upper()] for name in config.collect.families]
+    closed = ClosedFlows(families, read, loopback=config.collect.loopback) if config.collect.closed_flows else None
+    return Collector(
+        Dumper(),
+        closed,
+        telemetry,
+        families=families,
+        fields=read,
+        congestion="congestion" in plan.by,
+        program=lambda: (b"", tuple(TcpState)),
+    )
+
+
+def _keep(config: Config) -> Callable[[Sockets, Attributes], Bools]:
+    """The filter: loopback first, where it is not wanted, then the rules in their order."""
+    wanted = rules(config)
+
+    def keep(sockets: Sockets, attributes: Attributes) -> Bools:
+        kept = rule_filter.keep(sockets, attributes, wanted).kept
+        return kept if config.collect.loopback else kept & ~stays_on_host(sockets)
+
+    return keep
+
+
+def _chooser(
+    config: Config, plan: Plan, attributor: Attributor, telemetry: Telemetry
+) -> Callable[[Groups, int, float], Choice]:
+    """The selection, and what it says of itself as metrics."""
+    aggregate = config.limit.aggregate
+    selection = Selection(
+        attributor.layout(plan.by),
+        [(top.by, top.count) for top in config.limit.top],
+        hold=config.limit.hold,
+        series_per_group=max(plan.series_per_group, 1),
+        max_new_series_per_hour=config.limit.max_new_series_per_hour,
+        max_values=dict(config.limit.max_values.items()),
+        prefixes=Prefixes(aggregate.ipv4, aggregate.ipv6) if aggregate.ipv4 and aggregate.ipv6 else None,
+    )
+    least = fixed_series(plan) + SERIES_OF_ITS_OWN + selection.remainders * plan.series_per_group
+    if plan.max_series < least:
+        raise ConfigError([f"limit.max_series: {plan.max_series} is too small: what is always exported needs {least}"])
+
+    def choose(groups: Groups, room: int, seconds: float) -> Choice:
+        choice, report = selection.choose(groups, seconds, room // max(plan.series_per_group, 1))
+        _tell(report, telemetry)
+        return choice
+
+    return choose
+
+
+def _tell(report: Report, telemetry: Telemetry) -> None:
+    telemetry.set("ss_pusher_groups_exported", report.exported)
+    telemetry.add("ss_pusher_new_series_total", report.new_series)
+    telemetry.add("ss_pusher_groups_evicted_total", report.evicted)
+    for limit, refused in report.refused.items():
+        telemetry.set("ss_pusher_groups_refused", refused, limit=str(limit))
+    for what, share in report.coverage.items():
+        telemetry.set("ss_pusher_coverage_ratio", share, of=what)

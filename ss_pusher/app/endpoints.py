@@ -1,0 +1,120 @@
+"""Where snapshots go: each endpoint encodes on the tick's thread, and sends on its own."""
+
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
+
+from ss_pusher import model
+from ss_pusher.model import Request, Snapshot
+from ss_pusher.send.remote_write import ProtocolChoice
+from ss_pusher.send.worker import Worker
+
+
+class Endpoint(Protocol):
+    """One receiver of snapshots."""
+
+    @property
+    def name(self) -> str:
+        """What logs and metrics call it."""
+
+    def start(self) -> None:
+        """Begin to send."""
+
+    def push(self, snapshot: Snapshot) -> None:
+        """Queue a snapshot; never waits for the network."""
+
+    def flush(self, deadline: float) -> bool:
+        """Wait until all that is queued was accepted, or `deadline` (monotonic): whether it was."""
+
+    def finish(self, time_ms: int, deadline: float) -> bool:
+        """Send the last, by `deadline` (monotonic), and end: whether all since the start was accepted."""
+
+
+class Encoder(Protocol):
+    """Snapshots into requests of one protocol."""
+
+    def encode(self, snapshot: Snapshot) -> list[Request]:
+        """All that the snapshot says."""
+
+    def stale(self, time_ms: int) -> list[Request]:
+        """Markers that end every series of the last snapshot."""
+
+
+class RemoteWriteEndpoint:
+    """Encodes in the protocol that the receiver is known to take."""
+
+    def __init__(
+        self,
+        name: str,
+        worker: Worker,
+        choice: ProtocolChoice,
+        encoders: Mapping[model.Protocol, Callable[[], Encoder]],
+        *,
+        stale_on_exit: bool,
+    ) -> None:
+        self.name: Final = name
+        self._worker: Final = worker
+        self._choice: Final = choice
+        self._encoders: Final = encoders
+        self._stale_on_exit: Final = stale_on_exit
+        self._protocol: model.Protocol | None = None
+        self._encoder: Encoder | None = None
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._worker.start()
+
+    def push(self, snapshot: Snapshot) -> None:
+        """Queue a snapshot."""
+        for request in self._current().encode(snapshot):
+            self._worker.put(request)
+
+    def flush(self, deadline: float) -> bool:
+        """Wait until all was accepted."""
+        return self._worker.flush(deadline)
+
+    def finish(self, time_ms: int, deadline: float) -> bool:
+        """End the series where that is wanted, send what can be sent, stop."""
+        if self._stale_on_exit:
+            for request in self._current().stale(time_ms):
+                self._worker.put(request)
+        return self._worker.stop(deadline)
+
+    def _current(self) -> Encoder:
+        protocol = self._choice.current()
+        if self._encoder is None or protocol is not self._protocol:
+            self._protocol, self._encoder = protocol, self._encoders[protocol]()
+        return self._encoder
+
+
+class PushgatewayEndpoint:
+    """Sends the whole group at each push; only the latest one waits."""
+
+    def __init__(
+        self,
+        name: str,
+        worker: Worker,
+        encode: Callable[[Snapshot], Request],
+        last_call: Callable[[float], bool],
+    ) -> None:
+        """`last_call` is made at the end, with the deadline: it deletes the group where that is wanted."""
+        self.name: Final = name
+        self._worker: Final = worker
+        self._encode: Final = encode
+        self._last_call: Final = last_call
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._worker.start()
+
+    def push(self, snapshot: Snapshot) -> None:
+        """Queue a snapshot in the place of one that still waits."""
+        self._worker.put(self._encode(snapshot))
+
+    def flush(self, deadline: float) -> bool:
+        """Wait until the last one was accepted."""
+        return self._worker.flush(deadline)
+
+    def finish(self, time_ms: int, deadline: float) -> bool:  # noqa: ARG002 - a Pushgateway takes no times
+        """Send the last one, and delete the group where that is wanted."""
+        sent = self._worker.stop(deadline)
+        return self._last_call(deadline) and sent

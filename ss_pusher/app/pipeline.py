@@ -1,0 +1,177 @@
+"""One tick, from the kernel's sockets to a snapshot: the stages in their order, and what passes between them."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+import numpy as np
+
+from ss_pusher import snapshot
+from ss_pusher.accounts import Accounts, Distribution
+from ss_pusher.attribute.attributes import Attributes
+from ss_pusher.attribute.attributor import Attributor
+from ss_pusher.group import group
+from ss_pusher.ledger import Ledger, each_once
+from ss_pusher.metrics import host
+from ss_pusher.model import (
+    U64,
+    AddressFamily,
+    Block,
+    Bools,
+    Choice,
+    FlowCounter,
+    FlowGauge,
+    Flows,
+    Groups,
+    HistogramBlock,
+    Movement,
+    Snapshot,
+    Sockets,
+    TcpState,
+)
+
+_MICROSECONDS: Final = 1_000_000
+_MAPPED: Final = 0xFFFF_0000_0000  # ::ffff:0.0.0.0, as the low word
+
+
+class Collect(Protocol):
+    """Reads the kernel."""
+
+    def dump(self) -> Sockets:
+        """All sockets, or CollectError."""
+
+    def closed(self) -> Sockets:
+        """The sockets that were destroyed since the last call; call it after `dump`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a configuration makes of the metrics."""
+
+    by: tuple[str, ...]
+    counters: tuple[FlowCounter, ...]  # exported, or needed by a ranking
+    gauges: tuple[FlowGauge, ...]  # the same
+    exported: frozenset[str]  # names of families
+    max_series: int
+    missing: tuple[str, ...] = ()  # families that are wanted, but whose field this kernel does not have
+
+    @property
+    def series_per_group(self) -> int:
+        """How many series each exported key has at most."""
+        families = (host.FLOW_SOCKETS, *(c.family for c in self.counters), *(g.family for g in self.gauges))
+        return sum(family.name in self.exported for family in families)
+
+
+@dataclass
+class Pipeline:
+    """Runs the stages on one thread. Between ticks only the owners of state remember anything."""
+
+    plan: Plan
+    collect: Collect
+    attributor: Attributor
+    keep: Callable[[Sockets, Attributes], Bools]
+    ledger: Ledger
+    choose: Callable[[Groups, int, float], Choice]  # of how many series, and seconds since the tick before
+    interval: float
+    monotonic: Callable[[], float]
+    accounts: Accounts
+    own_blocks: Callable[[int], tuple[Block, ...]]
+    stage: Callable[[str], AbstractContextManager[None]]
+    gauge: Callable[[str, float], None]
+    odd: U64
+    rtt: Distribution = field(default_factory=lambda: Distribution(host.RTT, host.RTT_BOUNDS))
+    closed_bytes: Distribution = field(
+        default_factory=lambda: Distribution(host.CLOSED_FLOW_BYTES, host.CLOSED_FLOW_BOUNDS)
+    )
+    previous_ms: int = 0
+    start_ms: int = 0
+    ticked_at: float = 0.0
+
+    def tick(self, time_ms: int) -> Snapshot:
+        """One tick at `time_ms`, in Unix milliseconds, later than the one before.
+
+        Raises:
+            CollectError: the kernel could not be read; nothing has changed, and the next tick goes on from the last.
+        """
+        with self.stage("collect"):
+            dump = each_once(self.collect.dump())
+            closed = each_once(self.collect.closed())
+        with self.stage("attribute"):
+            self.attributor.observe(dump)
+            attributes = self.attributor.attribute(dump)
+        with self.stage("filter"):
+            kept = self.keep(dump, attributes)
+            opened = self._flows(dump, attributes, kept, _is_open(dump))
+            ended = self._closed_flows(closed)
+        with self.stage("deltas"):
+            movement = self.ledger.advance(opened, ended)
+        with self.stage("group"):
+            groups = group(movement, opened.sockets, self.plan.counters, self.plan.gauges, self.odd)
+            self._observe(opened, movement)
+        with self.stage("select"):
+            start_ms = self.start_ms = self.start_ms or time_ms
+            own = self.own_blocks(start_ms)
+            choice = self.choose(groups, self._room(own), self._seconds())
+        with self.stage("credit"):
+            totals = self.accounts.credit(groups, choice, self.previous_ms or time_ms)
+        with self.stage("snapshot"):
+            blocks = (
+                *snapshot.host_blocks(dump.take(kept), self.plan.counters, totals, self.plan.exported),
+                *snapshot.flow_blocks(groups, choice, totals, self.plan.exported),
+                *own,
+            )
+            taken = Snapshot(time_ms, self.previous_ms, blocks, self._histograms(start_ms))
+        self.gauge("ss_pusher_sockets_read", len(dump))
+        self.gauge("ss_pusher_groups", len(groups))
+        self.gauge("ss_pusher_series", taken.series())
+        self.previous_ms = time_ms
+        return taken
+
+    def _flows(self, sockets: Sockets, attributes: Attributes, kept: Bools, rows: Bools) -> Flows:
+        if rows.all():
+            return Flows(sockets, attributes.keys(self.plan.by), kept)
+        return Flows(sockets.take(rows), attributes.take(rows).keys(self.plan.by), kept[rows])
+
+    def _closed_flows(self, closed: Sockets) -> Flows:
+        """Sockets that were destroyed; those that never had a peer (listeners, sockets only bound) are no flows."""
+        attributes = self.attributor.attribute(closed)
+        return self._flows(closed, attributes, self.keep(closed, attributes), has_peer(closed))
+
+    def _observe(self, opened: Flows, movement: Movement) -> None:
+        rows = opened.kept & opened.sockets.known("rtt")
+        self.rtt.observe(opened.sockets.info["rtt"][rows].astype(np.float64) / _MICROSECONDS)
+        self.closed_bytes.observe(movement.closed_bytes)
+
+    def _room(self, own: tuple[Block, ...]) -> int:
+        """How many series are left for groups and remainder; the rest of a push is not theirs to refuse."""
+        return self.plan.max_series - fixed_series(self.plan) - Snapshot(0, 0, own).series()
+
+    def _seconds(self) -> float:
+        """Since the tick before, on a clock that nobody sets; the interval at the first one."""
+        before, self.ticked_at = self.ticked_at, self.monotonic()
+        return self.ticked_at - before if before else self.interval
+
+    def _histograms(self, start_ms: int) -> tuple[HistogramBlock, ...]:
+        return tuple(d.block(start_ms) for d in (self.rtt, self.closed_bytes) if d.family.name in self.plan.exported)
+
+
+def fixed_series(plan: Plan) -> int:
+    """How many series the host's own families have, whatever its sockets do."""
+    totals = sum(counter.host is not None and counter.host.name in plan.exported for counter in plan.counters)
+    states = len(AddressFamily) * len(TcpState) if host.SOCKETS.name in plan.exported else 0
+    histograms = ((host.RTT, host.RTT_BOUNDS), (host.CLOSED_FLOW_BYTES, host.CLOSED_FLOW_BOUNDS))
+    return totals + states + sum(len(bounds) + 3 for family, bounds in histograms if family.name in plan.exported)
+
+
+def _is_open(sockets: Sockets) -> Bools:
+    """The rows that are connections with counters: not listening, TIME_WAIT or request sockets, which have none."""
+    connected: Bools = sockets.known("bytes_received") & (sockets.state != TcpState.LISTEN)
+    return connected
+
+
+def has_peer(sockets: Sockets) -> Bools:
+    """The rows whose remote address is not the unspecified one."""
+    low = sockets.remote[:, 1]
+    told: Bools = (sockets.remote[:, 0] != 0) | ((low != 0) & (low != _MAPPED))
+    return told

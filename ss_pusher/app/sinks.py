@@ -1,0 +1,138 @@
+"""The endpoints of a configuration, each with its queue, its connection and its thread."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Final
+
+from ss_pusher.app.endpoints import Endpoint, PushgatewayEndpoint, RemoteWriteEndpoint
+from ss_pusher.app.http_client import bare_url, make_client
+from ss_pusher.config import Config
+from ss_pusher.config import Pushgateway as PushgatewaySection
+from ss_pusher.config import RemoteWrite as RemoteWriteSection
+from ss_pusher.encode import remote_write_v2, text
+from ss_pusher.encode.remote_write_v1 import RemoteWriteV1Encoder
+from ss_pusher.encode.reshape import downgrade, merge, split
+from ss_pusher.loop import Clock
+from ss_pusher.model import Protocol, Request, Snapshot
+from ss_pusher.queue.memory import MemoryQueue
+from ss_pusher.send.dispatch import Limits, Reshape
+from ss_pusher.send.pushgateway import Pushgateway, group_url
+from ss_pusher.send.remote_write import ProtocolChoice, RemoteWrite
+from ss_pusher.send.verdict import Accepted
+from ss_pusher.send.worker import Worker
+from ss_pusher.telemetry import Telemetry
+
+_PROTOCOLS: Final = {
+    "auto": None,
+    "prometheus.WriteRequest": Protocol.REMOTE_WRITE_1,
+    "io.prometheus.write.v2.Request": Protocol.REMOTE_WRITE_2,
+}
+
+
+def make_endpoints(config: Config, clock: Clock, telemetry: Telemetry, *, stale_on_exit: bool) -> list[Endpoint]:
+    """All of them, not yet started. `stale_on_exit` is what holds where the configuration does not say."""
+    make = _Sinks(config, clock, telemetry, _names(config), stale_on_exit=stale_on_exit)
+    return [*map(make.remote_write, config.remote_write), *map(make.pushgateway, config.pushgateway)]
+
+
+def _names(config: Config) -> Iterator[str]:
+    """What each endpoint is called: its name, or its host, and a number where that would be another's."""
+    taken: set[str] = {section.name for section in config.remote_write if section.name}
+    for section in (*config.remote_write, *config.pushgateway):
+        name = getattr(section, "name", None)
+        if name is None:
+            host = section.url.split().netloc.rpartition("@")[2]
+            candidates = (host if n == 1 else f"{host}#{n}" for n in range(1, len(taken) + 2))
+            name = next(candidate for candidate in candidates if candidate not in taken)
+            taken.add(name)
+        yield name
+
+
+class _Sinks:
+    """Makes each endpoint of a configuration in turn."""
+
+    def __init__(
+        self, config: Config, clock: Clock, telemetry: Telemetry, names: Iterator[str], *, stale_on_exit: bool
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._telemetry = telemetry
+        self._names = names
+        self._stale_on_exit = stale_on_exit
+
+    def remote_write(self, section: RemoteWriteSection) -> Endpoint:
+        name = next(self._names)
+        now = self._clock.wall
+        choice = ProtocolChoice(_PROTOCOLS[section.protobuf_message], now=now)
+        client = make_client(section, follow_redirects=section.follow_redirects)
+        sink = RemoteWrite(client, bare_url(section.url), choice, downgrade=downgrade, now=now)
+        queue = section.queue_config
+        limits = Limits(
+            timeout=section.remote_timeout,
+            min_backoff=queue.min_backoff,
+            max_backoff=queue.max_backoff,
+            sample_age=queue.sample_age_limit,
+            samples_per_send=queue.max_samples_per_send,
+            bytes_per_send=queue.max_bytes_per_send,
+        )
+        worker = Worker(
+            name,
+            self._queue(name),
+            sink,
+            limits,
+            self._telemetry,
+            reshape=Reshape(split, merge),
+            clock=self._clock.monotonic,
+            now=now,
+        )
+        arguments = (dict(self._config.external_labels), queue.max_samples_per_send)
+        encoders = {
+            Protocol.REMOTE_WRITE_1: lambda: RemoteWriteV1Encoder(*arguments),
+            Protocol.REMOTE_WRITE_2: lambda: remote_write_v2.encoder(*arguments),
+        }
+        stale = self._stale_on_exit if section.stale_on_exit is None else section.stale_on_exit
+        return RemoteWriteEndpoint(name, worker, choice, encoders, stale_on_exit=stale)
+
+    def pushgateway(self, section: PushgatewaySection) -> Endpoint:
+        name = next(self._names)
+        sink = Pushgateway(
+            make_client(section),
+            group_url(bare_url(section.url), section.job, section.grouping_key),
+            now=self._clock.wall,
+            on_exit=section.on_exit,
+            linger=section.linger,
+        )
+        limits = Limits(timeout=section.timeout)
+        worker = Worker(
+            name,
+            self._queue(name, latest=True),
+            sink,
+            limits,
+            self._telemetry,
+            clock=self._clock.monotonic,
+            now=self._clock.wall,
+        )
+        # The group's own labels say who this is; the gateway would overwrite ours.
+        group = {"job", *section.grouping_key}
+        labels = {label: value for label, value in self._config.external_labels.items() if label not in group}
+
+        def encode(snapshot: Snapshot) -> Request:
+            (request,) = text.encode(snapshot, labels)
+            return request
+
+        return PushgatewayEndpoint(name, worker, encode, lambda deadline: isinstance(sink.finish(deadline), Accepted))
+
+    def _queue(self, name: str, *, latest: bool = False) -> MemoryQueue:
+        dropped: Callable[[str, int], None] = partial(_dropped, self._telemetry, name)
+        spool = self._config.spool
+        return MemoryQueue(
+            max_bytes=spool.max_bytes,
+            max_age=spool.max_age,
+            dropped=dropped,
+            now=self._clock.wall,
+            max_requests=1 if latest else None,
+        )
+
+
+def _dropped(telemetry: Telemetry, endpoint: str, reason: str, samples: int) -> None:
+    telemetry.add("ss_pusher_samples_dropped_total", samples, endpoint=endpoint, reason=reason)

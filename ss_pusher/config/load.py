@@ -1,0 +1,162 @@
+"""A file to a Config: read, composed, converted, checked. Every problem at once, each with its place."""
+
+import os
+import re
+import stat
+from collections.abc import Collection, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from ss_pusher.config.convert import Remark, Walk, Written, convert
+from ss_pusher.config.document import MAX_BYTES, compose
+from ss_pusher.config.expand import variables
+from ss_pusher.config.invalid import suggestion
+from ss_pusher.config.schema import Config
+from ss_pusher.config.secret import Url
+from ss_pusher.config.section import Steps
+from ss_pusher.config.values import FILE, METRIC, RANKING, RANKINGS, SECRET
+from ss_pusher.errors import ConfigError
+
+_PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_.$-]+")
+
+
+class Loaded(NamedTuple):
+    """A configuration that can be used, and what is unlikely to be meant, each with its place in the file."""
+
+    config: Config
+    warnings: tuple[str, ...]
+
+
+def load(
+    path: Path,
+    *,
+    metric_names: Collection[str] = (),
+    check_files: bool = False,
+    environment: Mapping[str, str] = os.environ,
+) -> Loaded:
+    """Read a configuration file.
+
+    Args:
+        path: The file. Relative paths inside are taken from its directory.
+        metric_names: All metrics there are, to check the named ones against; empty: not checked.
+        check_files: Whether a secret's or certificate's file that cannot be opened is an error now. They are read only
+            when they are used, and may come later.
+        environment: Where ${VAR} comes from.
+
+    Raises:
+        ConfigError: With every problem of the file.
+    """
+    data, mode = _read(path)
+    return parse(
+        data,
+        str(path),
+        directory=path.parent,
+        metric_names=metric_names,
+        check_files=check_files,
+        environment=environment,
+        readable_by_all=bool(mode & stat.S_IROTH),
+    )
+
+
+def parse(
+    data: bytes,
+    name: str,
+    *,
+    directory: Path,
+    metric_names: Collection[str] = (),
+    check_files: bool = False,
+    environment: Mapping[str, str] = os.environ,
+    readable_by_all: bool = False,
+) -> Loaded:
+    """The same for the bytes of a file; `name` is how errors call it. Raises ConfigError."""
+    walk = Walk(name, directory, variables(environment))
+    config = convert(compose(data, name), Config, walk)
+    if metric_names:
+        _check_metrics(walk, metric_names)
+    if check_files:
+        _check_files(walk)
+    if walk.problems or config is None:
+        raise ConfigError([_line(name, problem) for problem in sorted(walk.problems, key=_by_line)])
+    _warn(config, walk, readable_by_all=readable_by_all)
+    return Loaded(config, tuple(_line(name, warning) for warning in sorted(walk.warnings, key=_by_line)))
+
+
+def _read(path: Path) -> tuple[bytes, int]:
+    """The file's bytes, a little more than allowed at most, and its mode."""
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1), os.fstat(file.fileno()).st_mode
+    except FileNotFoundError:
+        raise ConfigError([f"{path}: there is no such file"]) from None
+    except IsADirectoryError:
+        raise ConfigError([f"{path}: is a directory; name the file in it"]) from None
+    except PermissionError:
+        raise ConfigError([f"{path}: may not be read by this user"]) from None
+    except (OSError, ValueError) as error:
+        raise ConfigError([f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}"]) from None
+
+
+def _by_line(remark: Remark) -> int:
+    return remark.line
+
+
+def _line(name: str, remark: Remark) -> str:
+    place = _dotted(remark.steps)
+    return f"{name}:{remark.line}: {place}: {remark.text}" if place else f"{name}:{remark.line}: {remark.text}"
+
+
+def _dotted(steps: Steps) -> str:
+    """The way to a value as people write it: remote_write[0].queue_config.max_backoff."""
+    parts = []
+    for step in steps:
+        if isinstance(step, int):
+            parts.append(f"[{step}]")
+        else:
+            parts.append(f".{step}" if _PLAIN_KEY.fullmatch(step[:100]) else f"[{step[:60]!r}]")
+    return "".join(parts).removeprefix(".")
+
+
+def _check_metrics(walk: Walk, names: Collection[str]) -> None:
+    for steps, kind, raw, value in walk.written:
+        if kind is METRIC:
+            known = any(fnmatchcase(name, value) for name in names)
+        else:
+            known = kind is not RANKING or value in RANKINGS or value in names
+        if not known:
+            walk.problem(steps, f"{raw!r} is no metric of ss_pusher{suggestion(value, names)}")
+
+
+def _check_files(walk: Walk) -> None:
+    for steps, kind, raw, path in walk.written:
+        if kind is FILE and (trouble := _trouble(path)):
+            # What does not begin like a path may be the secret itself, put under the wrong key.
+            shown = f"{raw!r} " if raw.startswith(("/", "$")) else ""
+            walk.problem(steps, shown + trouble)
+
+
+def _trouble(path: Path) -> str:
+    try:
+        status = path.stat()
+    except OSError as error:
+        return f"cannot be used: {error.strerror}"
+    if stat.S_ISDIR(status.st_mode):
+        return "is a directory; name the file in it"
+    return "" if os.access(path, os.R_OK) else "may not be read by this user"
+
+
+def _warn(config: Config, walk: Walk, *, readable_by_all: bool) -> None:
+    inline = [written.steps for written in walk.written if _is_secret(written) and "${" not in written.raw]
+    if readable_by_all and inline:
+        walk.warning(
+            inline[0], "holds a secret, and every user may read this file; use a file of its own, or chmod o-r"
+        )
+    if "remote_network" in config.group.by and not config.group.networks:
+        walk.warning(("group", "by"), "names remote_network, which is empty without group.networks")
+    for position, gateway in enumerate(config.pushgateway):
+        if gateway.linger and gateway.on_exit == "keep":
+            walk.warning(("pushgateway", position, "linger"), "has no effect without on_exit: delete")
+
+
+def _is_secret(written: Written) -> bool:
+    return written.kind is SECRET or (isinstance(written.value, Url) and written.value.has_credentials())

@@ -1,0 +1,106 @@
+"""Flows into groups: rows with equal keys are one group, and its values are folded from theirs."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ss_pusher.model import F64, I64, U64, FlowCounter, FlowGauge, Fold, Groups, Movement, Rows, Sockets
+
+
+def group(
+    movement: Movement,
+    opened: Sockets,
+    counters: Sequence[FlowCounter],
+    gauges: Sequence[FlowGauge],
+    odd: U64,
+) -> Groups:
+    """Fold the flows that filters kept. The same flows in any order make the same groups, in any order.
+
+    Args:
+        movement: what each flow moved; its first rows are those of `opened`, in the same order.
+        opened: the open flows.
+        counters: the increments to add up.
+        gauges: the momentary values to fold.
+        odd: one odd number for each word of a key, unknown to peers, who choose addresses and could make them collide.
+    """
+    rows = np.flatnonzero(movement.kept)
+    everything = len(rows) == len(movement.kept)
+    keys, of = identify(movement.keys if everything else movement.keys[rows], odd)
+    moved = dict(zip(movement.fields, movement.increments, strict=True))
+    if not everything:
+        moved = {name: increments[rows] for name, increments in moved.items()}
+        opened = opened.take(movement.kept[: len(opened)])
+    of_open = of[: len(opened)]
+    folded = [_fold(gauge, opened, of_open, len(keys)) for gauge in gauges]
+    shape = (len(gauges), len(keys))
+    return Groups(
+        flow_counters=tuple(counters),
+        flow_gauges=tuple(gauges),
+        keys=keys,
+        sockets=np.bincount(of_open, minlength=len(keys)),
+        counters=_increments(counters, moved, of, len(keys)),
+        gauges=np.array([value for value, _ in folded], dtype=np.float64).reshape(shape),
+        weights=np.array([weight for _, weight in folded], dtype=np.int64).reshape(shape),
+    )
+
+
+def identify(keys: U64, odd: U64) -> tuple[U64, Rows]:
+    """The distinct rows of `keys` [n, words], and for each row where it stands among them [n]."""
+    hashes = np.zeros(len(keys), dtype=np.uint64)
+    for word, factor in zip(keys.T, odd, strict=True):
+        hashes = (hashes ^ word) * factor
+        hashes ^= hashes >> np.uint64(32)
+    order = np.argsort(hashes)
+    ranked = hashes[order]
+    first = np.ones(len(keys), dtype=np.bool_)
+    first[1:] = ranked[1:] != ranked[:-1]
+    of = np.empty(len(keys), dtype=np.intp)
+    of[order] = np.cumsum(first) - 1
+    distinct = keys[order[first]]
+    if all(np.array_equal(word, values[of]) for word, values in zip(keys.T, distinct.T, strict=True)):
+        return distinct, of
+    # Two keys share a hash. The exact way takes longer and is hardly ever gone.
+    distinct, of = np.unique(keys, axis=0, return_inverse=True)
+    return distinct, of.reshape(-1)
+
+
+def _increments(counters: Sequence[FlowCounter], moved: dict[str, I64], of: Rows, groups: int) -> I64:
+    """Integers, added as integers: [counters, groups]."""
+    total = np.zeros((len(counters), groups), dtype=np.int64)
+    for row, counter in zip(total, counters, strict=True):
+        increments = moved[counter.field]
+        if counter.minus:
+            # The kernel counts a retransmission before it knows that it could be sent.
+            increments = np.maximum(increments - moved[counter.minus], 0)
+        np.add.at(row, of, increments)
+    return total
+
+
+def _fold(gauge: FlowGauge, opened: Sockets, of: Rows, groups: int) -> tuple[F64, I64]:
+    """One gauge of every group, scaled, NaN where no flow of it has a value; and how many have one."""
+    counts = opened.known(gauge.field)
+    if gauge.unless:
+        counts &= opened.known(gauge.unless)
+        counts[counts] = opened.info[gauge.unless][counts] == 0
+    if not counts.any():
+        return np.full(groups, np.nan), np.zeros(groups, dtype=np.int64)
+    every = counts.all()
+    values = opened.info[gauge.field] if every else opened.info[gauge.field][counts]
+    return fold(gauge.fold, values.astype(np.float64) / gauge.per, of if every else of[counts], groups)
+
+
+def fold(how: Fold, values: F64, of: Rows, groups: int) -> tuple[F64, I64]:
+    """Fold `values` [n] of the groups `of` [n]: NaN where a group has none, and how many each has."""
+    weights = np.bincount(of, minlength=groups)
+    if how is Fold.MAX:
+        folded = np.full(groups, -np.inf)
+        np.maximum.at(folded, of, values)
+    elif how is Fold.MIN:
+        folded = np.full(groups, np.inf)
+        np.minimum.at(folded, of, values)
+    else:
+        folded = np.zeros(groups)
+        np.add.at(folded, of, values)
+        if how is Fold.MEAN:
+            folded /= np.maximum(weights, 1)
+    return np.where(weights > 0, folded, np.nan), weights

@@ -1,0 +1,121 @@
+"""The tick: when it is due, what time it bears, and the one place that catches what goes wrong in it."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from ss_pusher.errors import CollectError
+from ss_pusher.telemetry import Telemetry
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_MS: Final = 600_000
+"""A clock that was set back by less is waited for; one that was set back further is believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Where time comes from. `wall` is Unix time and may be set; `monotonic` never goes back. Both in seconds."""
+
+    wall: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+
+
+class Timeline:
+    """Gives every tick its time, so that no series goes back in time when the clock does."""
+
+    def __init__(self, wall: Callable[[], float]) -> None:
+        self._wall: Final = wall
+        self._last_ms = 0
+
+    def next(self) -> tuple[int, bool]:
+        """The time of this tick in Unix milliseconds, and whether it may be exported.
+
+        While the clock is behind the last tick, ticks are accounted for but not exported: receivers refuse what is out
+        of order. Their increments are in the next tick that is.
+        """
+        now_ms = int(self._wall() * 1000)
+        behind_ms = self._last_ms - now_ms
+        if 0 <= behind_ms < PATIENCE_MS:
+            self._last_ms += 1
+            return self._last_ms, False
+        if behind_ms >= PATIENCE_MS:
+            logger.warning("the clock was set back by %.0f s: samples go on from its new time", behind_ms / 1000)
+        self._last_ms = now_ms
+        return now_ms, True
+
+
+class Stages:
+    """Times and counts the stages of a tick."""
+
+    def __init__(self, telemetry: Telemetry, monotonic: Callable[[], float]) -> None:
+        self._telemetry: Final = telemetry
+        self._monotonic: Final = monotonic
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Count the time of the block to `stage`."""
+        began = self._monotonic()
+        try:
+            yield
+        finally:
+            took = self._monotonic() - began
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + took
+            self._telemetry.add("ss_pusher_stage_seconds_total", took, stage=stage)
+
+
+class Loop:
+    """Ticks at an interval until it is told to stop."""
+
+    def __init__(self, tick: Callable[[int, bool], None], interval: float, clock: Clock, telemetry: Telemetry) -> None:
+        """`tick` takes the tick's time in Unix milliseconds and whether to export it."""
+        self._tick: Final = tick
+        self._interval: Final = interval
+        self._clock: Final = clock
+        self._telemetry: Final = telemetry
+        self._timeline: Final = Timeline(clock.wall)
+        self._failing = ""
+
+    def run(self, stop: threading.Event) -> None:
+        """Tick now, then once an interval, and once more when `stop` is set. Ticks that come too late are left out."""
+        due = self._clock.monotonic()
+        while not stop.is_set():
+            self.once()
+            due += self._interval
+            late = self._clock.monotonic() - due
+            if late > 0:
+                missed = int(late / self._interval) + 1
+                self._telemetry.add("ss_pusher_ticks_missed_total", missed)
+                due += missed * self._interval
+            stop.wait(max(0.0, due - self._clock.monotonic()))
+        self.once()
+
+    def once(self) -> bool:
+        """One tick; whether it went well. Nothing but a bug in here ends the agent, and a bug does not either."""
+        time_ms, export = self._timeline.next()
+        try:
+            self._tick(time_ms, export)
+        except Exception as error:  # noqa: BLE001 - the one place that catches: the next tick may well succeed
+            self._failed(error)
+        else:
+            self._succeeded(export)
+            return True
+        return False
+
+    def _failed(self, error: Exception) -> None:
+        self._telemetry.add("ss_pusher_ticks_total", outcome="failed")
+        if repr(error) != self._failing:
+            trace = None if isinstance(error, CollectError) else error
+            logger.error("tick failed, nothing is exported until one succeeds: %s", error, exc_info=trace)
+        self._failing = repr(error)
+
+    def _succeeded(self, exported: bool) -> None:  # noqa: FBT001 - the outcome of one tick
+        self._telemetry.add("ss_pusher_ticks_total", outcome="ok" if exported else "clock_behind")
+        if self._failing:
+            logger.info("ticks succeed again")
+        self._failing = ""

@@ -1,0 +1,126 @@
+"""What would be pushed, and what it costs in series and bytes. Sends nothing."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from rich.console import Console
+
+from ss_pusher import tables
+from ss_pusher.app.agent import Agent
+from ss_pusher.app.build import build_agent
+from ss_pusher.app.plan import read_config
+from ss_pusher.config import Config
+from ss_pusher.encode import remote_write_v2, text
+from ss_pusher.encode.remote_write_v1 import RemoteWriteV1Encoder
+from ss_pusher.loop import Clock, Timeline
+from ss_pusher.model import Block, Labels, Snapshot
+
+_PATIENCE: Final = 2.0
+"""Seconds of silence after which a person wants to know that something is going on."""
+
+
+def show(path: Path | None, form: str, ticks: int, interval: float) -> None:
+    """Read the sockets `ticks` times, `interval` seconds apart, and print the last snapshot.
+
+    `form` is table, prometheus (text exposition) or json. Without a path the defaults hold.
+    """
+    config = read_config(path) if path else Config()
+    agent = build_agent(config, lambda _telemetry: [], Clock())
+    try:
+        snapshots = list(_ticks(agent, ticks, interval))
+    finally:
+        agent.close()
+    if form == "prometheus":
+        sys.stdout.write(text.text(snapshots[-1], config.external_labels).decode())
+    elif form == "json":
+        json.dump(_document(snapshots[-1], config), sys.stdout, indent=1)
+        sys.stdout.write("\n")
+    else:
+        _tables(Console(), snapshots, config, agent)
+
+
+def _ticks(agent: Agent, ticks: int, interval: float) -> Iterator[Snapshot]:
+    timeline = Timeline(time.time)
+    progress = ticks * interval > _PATIENCE and sys.stderr.isatty()
+    for number in range(1, ticks + 1):
+        if progress:
+            sys.stderr.write(f"\rtick {number} of {ticks}")
+            sys.stderr.flush()
+        yield agent.pipeline.tick(timeline.next()[0])
+        if number < ticks:
+            time.sleep(interval)
+    if progress:
+        sys.stderr.write("\r\x1b[K")
+
+
+def _samples(block: Block) -> Iterator[tuple[str, Labels, float]]:
+    for family, values in zip(block.families, block.values, strict=True):
+        for labels, value in zip(block.labels, values.tolist(), strict=True):
+            if not np.isnan(value):
+                yield family.name, labels, value
+
+
+def _document(snapshot: Snapshot, config: Config) -> dict[str, object]:
+    """The snapshot as JSON has it: every series with its labels, histograms with the counts of their buckets."""
+    series = [
+        {"name": name, "labels": dict(labels), "value": value}
+        for block in snapshot.blocks
+        for name, labels, value in _samples(block)
+    ]
+    histograms = [
+        {
+            "name": histogram.family.name,
+            "labels": dict(labels),
+            "bounds": list(histogram.bounds),
+            "counts": counts.tolist(),
+            "sum": total,
+        }
+        for histogram in snapshot.histograms
+        for labels, counts, total in zip(histogram.labels, histogram.counts, histogram.sums.tolist(), strict=True)
+    ]
+    return {
+        "time_ms": snapshot.time_ms,
+        "external_labels": dict(config.external_labels),
+        "series": series,
+        "histograms": histograms,
+    }
+
+
+def _tables(console: Console, snapshots: list[Snapshot], config: Config, agent: Agent) -> None:
+    last = snapshots[-1]
+    groups: dict[Labels, dict[str, float]] = {}
+    for block in last.blocks:
+        for name, labels, value in _samples(block):
+            if name.startswith("ss_flow_"):
+                groups.setdefault(labels, {})[name] = value
+    if groups:
+        tables.show(console, tables.groups("Groups of flows", groups, config.group.by))
+    else:
+        console.print(
+            "No flows to show." + ("" if config.collect.loopback else " Loopback is not read (collect.loopback).")
+        )
+    tables.show(console, tables.facts("What a push costs", _costs(snapshots, config)))
+    each = ((stage, tables.duration(spent / len(snapshots))) for stage, spent in agent.stages.seconds.items())
+    tables.show(console, tables.facts("Time of each stage of a tick, mean", each))
+
+
+def _costs(snapshots: list[Snapshot], config: Config) -> Iterator[tuple[str, str]]:
+    last = snapshots[-1]
+    yield "series", f"{last.series()} of {config.limit.max_series} (limit.max_series)"
+    yield "samples an hour", f"{last.series() * 3600 / config.interval:.0f}"
+    most = max((endpoint.queue_config.max_samples_per_send for endpoint in config.remote_write), default=5000)
+    for version, encoder in (
+        ("remote write 1.0", RemoteWriteV1Encoder(config.external_labels, most)),
+        ("remote write 2.0", remote_write_v2.encoder(config.external_labels, most)),
+    ):
+        # The first requests also say what each series is called; those that follow are what it costs.
+        requests = [encoder.encode(snapshot) for snapshot in snapshots][-1]
+        sent = sum(len(request.body) for request in requests)
+        yield f"bytes a push, {version}", f"{tables.size(sent)} ({sent / max(last.series(), 1):.1f} a sample)"
+    exposed = len(text.text(last, config.external_labels))
+    yield "bytes a push, Pushgateway", f"{tables.size(exposed)} (before gzip)"

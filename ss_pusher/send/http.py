@@ -1,0 +1,276 @@
+"""An HTTP client that knows nothing of samples: one exchange at a time, on one kept-alive connection, by a deadline."""
+
+import logging
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from http import HTTPStatus
+from http.client import HTTPException
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any, Final, TypeAlias
+from urllib.parse import unquote, urljoin, urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError
+
+from ss_pusher import __version__
+from ss_pusher.send.deadline import Deadline, DeadlineSocket, connect
+from ss_pusher.send.exchange import Answer, Call, Failure, Outcome
+from ss_pusher.send.socks import SocksProxy, connect_through
+from ss_pusher.send.tls import Stamp, TlsSettings, make_context
+
+USER_AGENT: Final = f"ss_pusher/{__version__}"
+MAX_BODY: Final = 4096
+"""Bytes of an answer's body that are read; what a server says of an error fits."""
+MAX_TEXT: Final = 500
+"""Characters of a body or a header that are kept for a log."""
+MAX_REDIRECTS: Final = 5
+
+Authorize: TypeAlias = Callable[[Call, float], Mapping[str, str]]
+"""Gives the headers that authorize a call, by a deadline on the monotonic clock. Raises OSError or ValueError."""
+Opener: TypeAlias = Callable[[str, int], DeadlineSocket]
+
+# It would show URLs, and write a traceback for each header that it cannot read.
+logging.getLogger("urllib3").setLevel(logging.ERROR)
+
+_FAILURES: Final = (OSError, ValueError, HTTPError, HTTPException)
+_CLOSED_BY_SERVER: Final = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)
+_SOCKS_PORT: Final = 1080
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """`proxy` is a URL of scheme http, https, socks5 or socks5h, or empty: the environment is never asked.
+
+    `follow_redirects` follows 307 and 308 on the same host, which is as far as credentials may go.
+    """
+
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    tls: TlsSettings = field(default_factory=TlsSettings)
+    proxy: str = field(default="", repr=False)
+    follow_redirects: bool = False
+
+
+class Client:
+    """For one thread. A failure closes the connection, so that names and certificates are read anew."""
+
+    def __init__(self, settings: HttpSettings, authorize: Authorize | None = None) -> None:
+        self._settings = settings
+        self._authorize = authorize
+        self._deadline = Deadline()
+        self._session: requests.Session | None = None
+        self._stamp: Stamp = ()
+        self._kept_alive = False
+
+    def send(self, call: Call, deadline: float, max_body: int = MAX_BODY) -> Outcome:
+        """One exchange, over by `deadline` (time.monotonic), from the look-up of the name to the answer's last byte."""
+        self._deadline.set(deadline)
+        try:
+            return self._follow(call, deadline, max_body)
+        except _FAILURES as error:
+            self.close()
+            return Failure(clean(self._explain(error)))
+
+    def close(self) -> None:
+        """Close the connection. The next `send` opens another."""
+        if self._session:
+            self._session.close()
+        self._session = None
+        self._kept_alive = False
+
+    def _follow(self, call: Call, deadline: float, max_body: int) -> Answer:
+        for _ in range(MAX_REDIRECTS):
+            answer = self._exchange_again(call, deadline, max_body)
+            if not self._settings.follow_redirects:
+                return answer
+            if answer.status not in (HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT):
+                return answer
+            target = urljoin(call.url, answer.headers.get("location", ""))
+            if _origin(target) != _origin(call.url):
+                return answer
+            call = Call(call.method, target, call.headers, call.body)
+        return answer
+
+    def _exchange_again(self, call: Call, deadline: float, max_body: int) -> Answer:
+        """An exchange; once more where the server had closed the kept connection, which says nothing of the call."""
+        kept_alive = self._kept_alive
+        try:
+            return self._exchange(call, deadline, max_body)
+        except _FAILURES as error:
+            if not kept_alive or not isinstance(_root(error), _CLOSED_BY_SERVER):
+                raise
+            self.close()
+            return self._exchange(call, deadline, max_body)
+
+    def _exchange(self, call: Call, deadline: float, max_body: int) -> Answer:
+        session = self._open_session()
+        self._kept_alive = False
+        headers = {"Accept-Encoding": "identity", **self._settings.headers, **call.headers, "User-Agent": USER_AGENT}
+        if self._authorize:
+            headers |= self._authorize(call, deadline)
+        prepared = requests.Request(call.method, call.url, headers, data=call.body).prepare()
+        prepared.url = call.url  # as it is: grouping keys and signatures do not survive another's quoting
+        self._deadline.head_expected = True
+        response = session.send(prepared, stream=True, timeout=self._deadline.remaining(), allow_redirects=False)
+        self._deadline.head_expected = False
+        body, self._kept_alive = _read_body(response.raw, max_body)
+        return Answer(
+            status=response.status_code,
+            headers={name.lower(): clean(value) for name, value in response.headers.items()},
+            text=clean(_decode(body, response.headers.get("Content-Encoding", "")), headers.get("Authorization", "")),
+            body=body,
+        )
+
+    def _open_session(self) -> requests.Session:
+        stamp = self._settings.tls.stamp()
+        if self._session is None or stamp != self._stamp:
+            self.close()
+            self._session = _make_session(self._settings, self._deadline)
+            self._stamp = stamp
+        return self._session
+
+    def _explain(self, error: Exception) -> str:
+        if self._deadline.expired():
+            return "no complete answer before the deadline"
+        root = _root(error)
+        if isinstance(root, requests.exceptions.InvalidHeader):
+            return "a configured header, user or token has characters that HTTP does not allow"
+        if isinstance(root, ssl.SSLCertVerificationError):
+            return f"the server's certificate: {root.verify_message}"
+        if isinstance(root, ssl.SSLError):
+            return f"TLS: {root.reason or root}"
+        if isinstance(root, OSError) and root.strerror:
+            return root.strerror
+        return str(root) or type(root).__name__
+
+
+def clean(text: str, credentials: str = "") -> str:
+    """A server's text fit for a log: one line, no control characters, no credentials that it echoes, not long."""
+    secret = credentials.rpartition(" ")[2]
+    if secret:
+        text = text.replace(secret, "<hidden>")
+    return " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * MAX_TEXT]).split())[:MAX_TEXT]
+
+
+def _make_session(settings: HttpSettings, deadline: Deadline) -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False  # no proxy, no .netrc, no authorities from the environment
+    session.headers.clear()
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    proxy = urlsplit(settings.proxy)
+    opener: Opener = partial(connect, deadline=deadline)
+    if proxy.scheme.startswith("socks"):
+        opener = partial(connect_through, _socks_proxy(settings.proxy), deadline=deadline)
+    elif proxy.scheme:
+        session.proxies = {"http": settings.proxy, "https": settings.proxy}
+    adapter = _Adapter(make_context(settings.tls, deadline), settings, opener)
+    session.mount("http://", adapter)
+    session.mount("https://", adapter)
+    return session
+
+
+def _socks_proxy(url: str) -> SocksProxy:
+    parts = urlsplit(url)
+    return SocksProxy(
+        host=parts.hostname or "",
+        port=parts.port or _SOCKS_PORT,
+        user=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+    )
+
+
+class _Connection(HTTPConnection):
+    def __init__(self, *args: Any, opener: Opener, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._opener = opener
+
+    def _new_conn(self) -> DeadlineSocket:
+        return self._opener(self._dns_host, self.port)
+
+
+class _TlsConnection(_Connection, HTTPSConnection):
+    def connect(self) -> None:
+        super().connect()
+        # Where the user has chosen not to verify, urllib3 would warn at every connection.
+        self.is_verified = True
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+class _Adapter(HTTPAdapter):
+    """Connections by our own opener and TLS context, where requests would build them from its own settings."""
+
+    def __init__(self, context: ssl.SSLContext, settings: HttpSettings, opener: Opener) -> None:
+        super().__init__()
+        options: dict[str, Any] = {"ssl_context": context, "server_hostname": settings.tls.server_name or None}
+        scheme = urlsplit(settings.proxy).scheme
+        if scheme and not scheme.startswith("socks"):
+            headers = self.proxy_headers(settings.proxy)
+            self._manager: urllib3.PoolManager = urllib3.ProxyManager(
+                settings.proxy, proxy_headers=headers, proxy_ssl_context=context, **options
+            )
+        else:
+            self._manager = urllib3.PoolManager(**options)
+        self._manager.pool_classes_by_scheme = {
+            "http": partial(_Pool, opener=opener),  # type: ignore[dict-item]  # all it does is call them
+            "https": partial(_TlsPool, opener=opener),  # type: ignore[dict-item]  # the same
+        }
+
+    def get_connection_with_tls_context(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> Any:
+        return self._manager.connection_from_url(str(request.url))
+
+    def cert_verify(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def close(self) -> None:
+        self._manager.clear()
+
+
+def _read_body(raw: urllib3.HTTPResponse, limit: int) -> tuple[bytes, bool]:
+    """At most `limit` bytes, and whether that was all, so that the connection can be kept."""
+    body = b""
+    complete = False
+    try:
+        while len(body) < limit and not complete:
+            piece = raw.read1(limit - len(body), decode_content=False)
+            body += piece
+            complete = not piece
+    except _FAILURES:
+        pass  # the status has been heard, and says it all
+    if complete:
+        raw.release_conn()
+    else:
+        raw.close()
+    return body, complete
+
+
+def _decode(body: bytes, encoding: str) -> str:
+    # Never decompressed: a few bytes may stand for gigabytes.
+    return body.decode(errors="replace") if encoding in ("", "identity") else f"(an answer in {encoding})"
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port
+
+
+def _root(error: BaseException) -> BaseException:
+    """The error that urllib3 and requests have wrapped."""
+    while isinstance(error, requests.RequestException | HTTPError):
+        inside = (*error.args, getattr(error, "reason", None), error.__cause__, error.__context__)
+        inner = next((e for e in inside if isinstance(e, BaseException)), None)
+        if inner is None:
+            break
+        error = inner
+    return error

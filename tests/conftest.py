@@ -1,0 +1,50 @@
+"""Fixtures for all tests: real servers and hosts of their own, each started for one test and stopped after it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import hosts, servers
+
+
+@pytest.fixture
+def prometheus(tmp_path: Path) -> Iterator[servers.Prometheus]:
+    """A real Prometheus that takes remote write and scrapes nothing."""
+    with servers.prometheus(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def pushgateway(tmp_path: Path) -> Iterator[servers.Pushgateway]:
+    """A real Pushgateway."""
+    with servers.pushgateway(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def victoria_metrics(tmp_path: Path) -> Iterator[servers.VictoriaMetrics]:
+    """A real VictoriaMetrics."""
+    with servers.victoria_metrics(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def host() -> Iterator[hosts.Host]:
+    """A host of its own, with loopback only."""
+    with hosts.single() as host:
+        yield host
+
+
+@pytest.fixture
+def host_pair() -> Iterator[tuple[hosts.Host, hosts.Host]]:
+    """Two hosts joined by a cable, with IPv4 and IPv6."""
+    with hosts.pair() as pair:
+        yield pair
+
+
+@pytest.fixture
+def nat() -> Iterator[hosts.Nat]:
+    """A client, a masquerading router and a server that cannot reach the client."""
+    with hosts.nat() as nat:
+        yield nat

@@ -1,0 +1,150 @@
+"""What remote write has to say of snapshots, worked out series by series with the classes that protobuf generates."""
+
+import math
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import snappy
+
+from ss_pusher.model import Block, Family, HistogramBlock, Labels, MetricType, Request, Snapshot
+from ss_pusher.proto import remote_write_v1_pb2 as v1
+from ss_pusher.proto import remote_write_v2_pb2 as v2
+
+STALE: float = struct.unpack("<d", bytes.fromhex("020000000000f07f"))[0]
+TYPES = {MetricType.COUNTER: 1, MetricType.GAUGE: 2, MetricType.HISTOGRAM: 3}
+
+
+@dataclass
+class Sample:
+    timestamp: int
+    value: float
+    start: int
+
+
+@dataclass
+class Series:
+    labels: Labels  # with __name__ and external labels
+    family: Family
+    samples: list[Sample] = field(default_factory=list)
+
+
+class Oracle:
+    """Tells, snapshot after snapshot, which series an encoder has to send, in which order."""
+
+    def __init__(self, external_labels: Mapping[str, str]) -> None:
+        self._external_labels = external_labels
+        self._alive: list[Series] = []
+
+    def encode(self, snapshot: Snapshot) -> list[Series]:
+        before = {series.labels for series in self._alive}
+        now = [*self._plain(snapshot), *self._histograms(snapshot)]
+        labels_now = {series.labels for series in now}
+        ended = [_ended(series, snapshot.time_ms) for series in self._alive if series.labels not in labels_now]
+        self._alive = [Series(series.labels, series.family, list(series.samples)) for series in now]
+        for series in now:
+            if series.labels not in before:
+                _add_zero(series, snapshot)
+        return now + ended
+
+    def stale(self, time_ms: int) -> list[Series]:
+        ended = [_ended(series, time_ms) for series in self._alive]
+        self._alive = []
+        return ended
+
+    def _plain(self, snapshot: Snapshot) -> Iterator[Series]:
+        for block in snapshot.blocks:
+            for row, labels in enumerate(block.labels):
+                for index, family in enumerate(block.families):
+                    value = float(block.values[index, row])
+                    if not math.isnan(value):
+                        yield self._series(family, family.name, labels, {}, _sample(snapshot, block, row, value))
+
+    def _histograms(self, snapshot: Snapshot) -> Iterator[Series]:
+        for block in snapshot.histograms:
+            for row, labels in enumerate(block.labels):
+                total = 0
+                name = block.family.name
+                for limit, count in zip((*block.bounds, math.inf), block.counts[row], strict=True):
+                    total += int(count)
+                    sample = _sample(snapshot, block, row, float(total))
+                    yield self._series(block.family, f"{name}_bucket", labels, {"le": bound(limit)}, sample)
+                yield self._series(
+                    block.family, f"{name}_sum", labels, {}, _sample(snapshot, block, row, float(block.sums[row]))
+                )
+                yield self._series(block.family, f"{name}_count", labels, {}, _sample(snapshot, block, row, float(total)))
+
+    def _series(
+        self, family: Family, name: str, labels: Labels, more: Mapping[str, str], sample: Sample
+    ) -> Series:
+        merged = {**self._external_labels, **dict(labels), **more, "__name__": name}
+        pairs = sorted((pair for pair in merged.items() if pair[1]), key=lambda pair: pair[0].encode())
+        if family.type is MetricType.GAUGE:
+            sample.start = 0
+        return Series(tuple(pairs), family, [sample])
+
+
+def _sample(snapshot: Snapshot, block: Block | HistogramBlock, row: int, value: float) -> Sample:
+    return Sample(snapshot.time_ms, value, int(block.start_ms[row]))
+
+
+def _ended(series: Series, time_ms: int) -> Series:
+    return Series(series.labels, series.family, [Sample(time_ms, STALE, series.samples[-1].start)])
+
+
+def _add_zero(series: Series, snapshot: Snapshot) -> None:
+    start, zero_ms = series.samples[0].start, snapshot.previous_ms + 1
+    counts = series.family.type is not MetricType.GAUGE
+    if counts and 0 < snapshot.previous_ms <= start and zero_ms < snapshot.time_ms:
+        series.samples.insert(0, Sample(zero_ms, 0.0, start if start <= zero_ms else 0))
+
+
+def bound(limit: float) -> str:
+    """Only for the bounds that the tests use."""
+    return {0.005: "0.005", 1.0: "1", 2.5: "2.5", 1e6: "1e+06", math.inf: "+Inf"}[limit]
+
+
+# ---- as messages ----------------------------------------------------------------------------------------------------
+
+
+def message_v1(expected: Sequence[Series]) -> v1.WriteRequest:
+    return v1.WriteRequest(
+        timeseries=[
+            v1.TimeSeries(
+                labels=[v1.Label(name=name, value=value) for name, value in series.labels],
+                samples=[v1.Sample(value=sample.value, timestamp=sample.timestamp) for sample in series.samples],
+            )
+            for series in expected
+        ]
+    )
+
+
+def message_v2(expected: Sequence[Series], symbols: Sequence[str]) -> v2.Request:
+    """With the symbols in the order of another request, because any order will do."""
+    reference = {symbol: index for index, symbol in enumerate(symbols)}
+    return v2.Request(
+        symbols=symbols,
+        timeseries=[
+            v2.TimeSeries(
+                labels_refs=[reference[word] for pair in series.labels for word in pair],
+                samples=[
+                    v2.Sample(value=sample.value, timestamp=sample.timestamp, start_timestamp=sample.start)
+                    for sample in series.samples
+                ],
+                metadata=v2.Metadata(
+                    type=v2.Metadata.MetricType.ValueType(TYPES[series.family.type]),
+                    help_ref=reference[series.family.help],
+                    unit_ref=reference[series.family.unit],
+                ),
+            )
+            for series in expected
+        ],
+    )
+
+
+def decode_v1(request: Request) -> v1.WriteRequest:
+    return v1.WriteRequest.FromString(snappy.uncompress(request.body))
+
+
+def decode_v2(request: Request) -> v2.Request:
+    return v2.Request.FromString(snappy.uncompress(request.body))

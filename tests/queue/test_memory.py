@@ -1,0 +1,152 @@
+"""The queue in memory: the laws of every queue, and its bounds."""
+
+import threading
+from collections.abc import Callable
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ss_pusher.model import Pending, Request
+from ss_pusher.queue.memory import QUEUE_FULL, SUPERSEDED, TOO_OLD, MemoryQueue
+from tests.queue.laws import FOR_EVER, PLENTY, QueueMachine, request
+from tests.waiting import wait_for
+
+LONG = 20.0
+
+
+def unexpected(reason: str, samples: int) -> None:
+    raise AssertionError(f"{samples} samples dropped: {reason}")
+
+
+class Bounded:
+    """A queue with bounds, and what it says that it dropped."""
+
+    def __init__(
+        self,
+        max_bytes: int = PLENTY,
+        max_age: float = FOR_EVER,
+        max_requests: int | None = None,
+        now: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self.dropped: list[tuple[str, int]] = []
+        self.queue = MemoryQueue(
+            max_bytes=max_bytes,
+            max_age=max_age,
+            max_requests=max_requests,
+            dropped=lambda reason, samples: self.dropped.append((reason, samples)),
+            now=now,
+        )
+
+    def drain(self) -> list[Request]:
+        everything: list[Request] = []
+        while leased := self.queue.lease(0.0):
+            everything += leased
+            self.queue.acknowledge()
+        return everything
+
+
+class MemoryMachine(QueueMachine):
+    """The laws."""
+
+    def make_queue(self) -> MemoryQueue:
+        return MemoryQueue(max_bytes=PLENTY, max_age=FOR_EVER, dropped=unexpected, now=lambda: 0.0)
+
+
+TestLaws = MemoryMachine.TestCase
+TestLaws.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+
+
+def test_the_oldest_goes_when_there_are_too_many_bytes() -> None:
+    bounded = Bounded(max_bytes=35)
+    for number in range(5):
+        bounded.queue.put(request(number, samples=number + 1))
+
+    assert bounded.dropped == [(QUEUE_FULL, 1), (QUEUE_FULL, 2)]
+    assert [r.newest_ms for r in bounded.drain()] == [2, 3, 4]
+
+
+def test_what_is_larger_than_the_queue_is_dropped_alone() -> None:
+    bounded = Bounded(max_bytes=35)
+    bounded.queue.put(request(1))
+    bounded.queue.put(request(2, samples=7, size=36))
+
+    assert bounded.dropped == [(QUEUE_FULL, 7)]
+    assert bounded.queue.pending() == Pending(1, 1, 10)
+
+
+def test_what_is_leased_is_not_dropped() -> None:
+    bounded = Bounded(max_bytes=20)
+    bounded.queue.put(request(1))
+    (leased,) = bounded.queue.lease(0.0)
+    for number in (2, 3, 4):
+        bounded.queue.put(request(number))
+    assert leased == request(1)
+    bounded.queue.release()
+
+    assert bounded.dropped == [(QUEUE_FULL, 1), (QUEUE_FULL, 1)]
+    assert [r.newest_ms for r in bounded.drain()] == [1, 4]
+
+
+def test_what_is_too_old_goes_when_something_comes_and_when_somebody_asks() -> None:
+    now = 0.0
+    bounded = Bounded(max_age=10, now=lambda: now)
+    bounded.queue.put(request(1_000))
+    now = 11.5
+    bounded.queue.put(request(11_500, samples=2))
+    assert bounded.dropped == [(TOO_OLD, 1)]
+    now = 21.6
+
+    assert bounded.queue.lease(0.0) == ()
+    assert bounded.dropped == [(TOO_OLD, 1), (TOO_OLD, 2)]
+
+
+def test_only_the_latest_waits_where_only_the_latest_means_anything() -> None:
+    bounded = Bounded(max_requests=1)
+    for number in (1, 2, 3):
+        bounded.queue.put(request(number))
+    assert bounded.queue.lease(0.0) == (request(3),)
+    bounded.queue.put(request(4))
+    bounded.queue.put(request(5))
+    assert bounded.dropped == [(SUPERSEDED, 1)] * 3
+
+    bounded.queue.release()  # it was refused, and a newer one is there: it must never arrive after it
+    assert bounded.dropped == [(SUPERSEDED, 1)] * 4
+    assert bounded.drain() == [request(5)]
+
+
+@given(st.lists(st.tuples(st.integers(1, 30), st.booleans()), max_size=60), st.integers(1, 100))
+def test_bytes_never_exceed_the_bound_and_every_sample_is_accounted_for(
+    steps: list[tuple[int, bool]], max_bytes: int
+) -> None:
+    bounded = Bounded(max_bytes=max_bytes)
+    acknowledged = 0
+    for number, (size, send) in enumerate(steps):
+        bounded.queue.put(request(number, samples=size, size=size))
+        assert bounded.queue.pending().bytes <= max_bytes
+        if send:
+            acknowledged += sum(r.samples for r in bounded.queue.lease(0.0, 40))
+            bounded.queue.acknowledge()
+
+    dropped = sum(samples for _, samples in bounded.dropped)
+    assert acknowledged + dropped + bounded.queue.pending().samples == sum(size for size, _ in steps)
+
+
+def test_a_lease_waits_for_something_to_come() -> None:
+    queue = Bounded().queue
+    leased: list[Request] = []
+    thread = threading.Thread(target=lambda: leased.extend(queue.lease(LONG)))
+    thread.start()
+    queue.put(request(1))
+    thread.join(LONG)
+
+    assert leased == [request(1)]
+
+
+def test_nothing_is_waited_for_when_nothing_more_will_come() -> None:
+    queue = Bounded().queue
+    thread = threading.Thread(target=lambda: queue.lease(1e6))
+    thread.start()
+    queue.finish()
+
+    wait_for(lambda: not thread.is_alive(), "the lease ends")
+    assert queue.lease(1e6) == ()
