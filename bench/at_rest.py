@@ -11,7 +11,7 @@ from typing import Final
 
 from bench.readers import peak_memory
 
-TICKS: Final = 10
+TICKS: Final = 5
 _COMMAND: Final = str(Path(sys.executable).parent / "ss-pusher")
 _STOP_DEADLINE: Final = 10.0
 
@@ -25,16 +25,17 @@ def agent_memory() -> int:
             f"interval: 1s\ncollect: {{loopback: true}}\nremote_write: [{{url: 'http://{address}/api/v1/write'}}]\n",
             encoding="utf-8",
         )
-        with _running("receive", "--listen", address), _running("agent", "--config", str(config)) as agent:
+        with _running("receive", "--listen", address) as receiver, _running("agent", "--config", str(config)) as agent:
             time.sleep(TICKS)
-            if agent.poll() is not None:
-                raise RuntimeError(f"the agent ended with {agent.returncode}")
+            for process in (receiver, agent):
+                if process.poll() is not None:
+                    raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
             return peak_memory(agent.pid)
 
 
 @contextmanager
 def _running(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen([_COMMAND, *arguments], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([_COMMAND, *arguments, "--log-level", "error"], stdout=subprocess.DEVNULL)
     try:
         yield process
     finally:

@@ -41,7 +41,7 @@ def masks(length: int) -> tuple[int, int]:
 
 def text(high: int, low: int, length: int = 128) -> str:
     """`10.1.2.3`, `10.1.2.0/24` or `2001:db8::/32`: canonical, IPv6 as RFC 5952 has it."""
-    if high == 0 and low >> 32 == MAPPED_LOW >> 32 and length >= MAPPED_BITS:
+    if high == 0 and low >> 32 == MAPPED_LOW >> 32:
         host: Address = IPv4Address(low & 0xFFFF_FFFF)
         bits = length - MAPPED_BITS
     else:

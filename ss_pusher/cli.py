@@ -1,7 +1,9 @@
 """The commands. Each imports what it needs when it runs: starting must not pay for what is not used."""
 
 import argparse
+import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from enum import IntEnum
@@ -27,9 +29,12 @@ class Exit(IntEnum):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code, see `Exit`."""
-    options = _parser().parse_args(arguments)
     try:
-        return _run(options)
+        try:
+            return _run(_parser().parse_args(arguments))
+        finally:
+            # Python flushes at exit by itself, but then nobody catches what goes wrong.
+            print(end="", flush=True)
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except BrokenPipeError:
@@ -46,16 +51,19 @@ def _run(options: argparse.Namespace) -> int:
     try:
         return command(options)
     except ConfigError as error:
-        return _refuse(Exit.WRONG_USAGE, *error.problems)
+        return _refuse(options, Exit.WRONG_USAGE, *error.problems)
     except UnsupportedHostError as error:
-        return _refuse(Exit.UNSUPPORTED_HOST, str(error))
+        return _refuse(options, Exit.UNSUPPORTED_HOST, str(error))
     except SsPusherError as error:
-        return _refuse(Exit.PUSH_FAILED, str(error))
+        return _refuse(options, Exit.PUSH_FAILED, str(error))
 
 
-def _refuse(code: Exit, *reasons: str) -> Exit:
+def _refuse(options: argparse.Namespace, code: Exit, *reasons: str) -> Exit:
     for reason in reasons:
-        print(f"ss-pusher: {reason}", file=sys.stderr)
+        if options.log_format == "json":
+            logging.getLogger(__name__).error("%s", reason)
+        else:
+            print(f"ss-pusher: {reason}", file=sys.stderr)
     return code
 
 
@@ -97,9 +105,9 @@ def _sample_config(_options: argparse.Namespace) -> int:
 
 
 def _receive(options: argparse.Namespace) -> int:
-    from ss_pusher.app import commands
+    from ss_pusher.app.receive import receive
 
-    commands.receive(options.listen)
+    receive(options.listen)
     return Exit.DONE
 
 
@@ -129,54 +137,74 @@ def _parser() -> argparse.ArgumentParser:
     def add(name: str, run: Callable[[argparse.Namespace], int], summary: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=summary, description=summary, epilog=_EXIT_CODES)
         command.set_defaults(command=run)
-        _option(command, "--log-format", choices=("text", "json"), default="text", help="of the log on stderr")
-        _option(command, "--log-level", choices=("debug", "info", "warning", "error"), default="info")
+        formats, levels = _one_of("text", "json"), _one_of("debug", "info", "warning", "error")
+        _option(command, "--log-format", formats, metavar="FORMAT", default="text", help="text (default) or json")
+        _option(
+            command,
+            "--log-level",
+            levels,
+            metavar="LEVEL",
+            default="info",
+            help="debug, info (default), warning or error",
+        )
         return command
 
     agent = add("agent", _agent, "the service: read this host's sockets at an interval, and push")
-    _option(agent, "--config", type=Path, required=True, metavar="FILE")
+    _option(agent, "--config", Path, required=True, metavar="FILE")
     once = add("once", _once, "one tick, pushed")
-    _option(once, "--config", type=Path, required=True, metavar="FILE")
+    _option(once, "--config", Path, required=True, metavar="FILE")
     preview = add("preview", _preview, "show what would be pushed and what it costs, and send nothing")
-    _option(preview, "--config", type=Path, metavar="FILE", help="by default the sample's, with loopback")
-    _option(preview, "--format", choices=("table", "prometheus", "json"), default="table")
-    _option(preview, "--ticks", type=_positive_int, default=2, metavar="N", help="how often to read (default: 2)")
-    _option(preview, "--interval", type=_seconds, metavar="SECONDS", help="between ticks (default: 1)", default=1.0)
+    _option(preview, "--config", Path, metavar="FILE", help="without it, every setting has its default")
+    forms = _one_of("table", "prometheus", "json")
+    _option(preview, "--format", forms, metavar="FORMAT", default="table", help="table (default), prometheus or json")
+    _option(preview, "--ticks", _positive_int, metavar="N", default=2, help="how often to read (default: 2)")
+    _option(preview, "--interval", _seconds, metavar="SECONDS", default=1.0, help="between ticks (default: 1)")
     check = add("check-config", _check_config, "check a configuration and name every error in it")
     check.add_argument("file", type=Path, metavar="FILE")
     add("sample-config", _sample_config, "print a configuration with every key and its meaning")
     receive = add("receive", _receive, "take remote write and a Pushgateway's calls, and show what arrives")
-    _option(receive, "--listen", default="127.0.0.1:9099", metavar="ADDRESS", help="default: 127.0.0.1:9099")
+    where = "127.0.0.1:9090"
+    _option(receive, "--listen", str, metavar="ADDRESS", default=where, help=f"HOST:PORT (default: {where})")
     add("demo", _demo, "push this host's flows to a receiver on loopback for some seconds, and show what arrived")
     add("version", _version, "print the version")
     return parser
 
 
-def _option(parser: argparse.ArgumentParser, flag: str, **settings: Any) -> None:
-    """Add an option that may come from the environment too. What comes from there is checked like an argument."""
+def _option(parser: argparse.ArgumentParser, flag: str, convert: Callable[[str], Any], **settings: Any) -> None:
+    """Add an option that may come from the environment too, where an empty value counts as none."""
     variable = "SS_PUSHER_" + flag.removeprefix("--").replace("-", "_").upper()
-    if variable in os.environ:
-        value = os.environ[variable]
-        choices = settings.get("choices")
-        if choices and value not in choices:
-            parser.error(f"{variable}: {value!r} is none of {', '.join(choices)}")
-        settings |= {"default": value, "required": False}
-    parser.add_argument(flag, **settings)
+    given = os.environ.get(variable)
+
+    def checked(text: str) -> Any:
+        try:
+            return convert(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{error} (from {variable})" if text == given else str(error)) from None
+
+    if given:
+        settings |= {"default": given, "required": False}
+    parser.add_argument(flag, type=checked, **settings)
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def convert(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"{text!r} is none of {', '.join(choices)}")
+        return text
+
+    return convert
 
 
 def _positive_int(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+        raise ValueError(f"{text!r} is no whole number from 1 on")
     return int(text)
 
 
 def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
+    seconds = float(text) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) else 0.0
     if not 0 < seconds < _A_DAY:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds within a day")
+        raise ValueError(f"{text!r} is no number of seconds within a day")
     return seconds
 
 

@@ -3,7 +3,8 @@
 import logging
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,7 @@ from ss_pusher.app.build import build_agent
 from ss_pusher.app.sinks import make_endpoints
 from ss_pusher.config import Config, parse
 from ss_pusher.loop import Clock
+from ss_pusher.metrics.host import FLOW_SOCKETS
 from ss_pusher.model import Labels, Protocol
 from ss_pusher.receiver import Arrival, Receiver
 
@@ -31,12 +33,12 @@ remote_write: [{{url: "{url}/api/v1/write", name: remote write}}]
 pushgateway: [{{url: "{url}", grouping_key: {{instance: "${{HOSTNAME}}"}}}}]
 """
 
-_VERSIONS: Final = {Protocol.REMOTE_WRITE_1: "1.0", Protocol.REMOTE_WRITE_2: "2.0"}
+_PROTOCOLS: Final = {Protocol.REMOTE_WRITE_1: "1.0", Protocol.REMOTE_WRITE_2: "2.0", None: "text, gzip"}
 
 
 def run() -> bool:
-    """Push for some seconds and print what arrived: whether all of it was taken."""
-    console = Console()
+    """Push for some seconds and print what arrived: whether every tick was, and all of it was taken."""
+    console = tables.screen()
     logging.getLogger("ss_pusher").setLevel(logging.WARNING)
     with Receiver() as receiver, _traffic():
         config = _config(receiver.url)
@@ -48,23 +50,22 @@ def run() -> bool:
         )
         sent = agent.run(_Ticks(_TICKS))
         _report(console, agent, receiver, config)
-    return sent and not receiver.violations
+    return sent and _ticked(agent) == _TICKS and not receiver.violations
 
 
-class _Ticks(threading.Event):
-    """Sets itself after so many waits: the agent makes one tick before each, and one more when it is set."""
+class _Ticks:
+    """Stops the agent after so many ticks: it makes one before each wait, and one more when it is time."""
 
     def __init__(self, ticks: int) -> None:
-        super().__init__()
         self._left = ticks - 1
 
+    def is_set(self) -> bool:
+        return self._left == 0
+
     def wait(self, timeout: float | None = None) -> bool:
+        time.sleep(timeout or 0)
         self._left -= 1
-        if self._left > 0:
-            return super().wait(timeout)
-        super().wait(timeout)
-        self.set()
-        return True
+        return self.is_set()
 
 
 def _config(url: str) -> Config:
@@ -129,26 +130,29 @@ def _exchange(connection: socket.socket) -> None:
 
 
 def _report(console: Console, agent: Agent, receiver: Receiver, config: Config) -> None:
-    latest = _latest(receiver)
+    latest = {labels: samples[-1].value for labels, samples in receiver.series.items() if not samples[-1].stale}
+    pushed = {
+        labels: value
+        for group in receiver.groups.values()
+        for family in group.values()
+        for labels, value in family.samples.items()
+    }
     by = config.group.by
-    tables.show(console, tables.groups("Groups of flows, as they arrived by remote write", _by_group(latest, by), by))
-    tables.show(console, tables.facts("This host, as it arrived by remote write", _host(latest)))
-    writes = [arrival for arrival in receiver.requests if arrival.protocol is not None]
-    pushes = [arrival for arrival in receiver.requests if arrival.protocol is None]
-    tables.show(console, tables.facts("Remote write", [*_traffic_of(writes), ("series", str(len(latest)))]))
-    series = sum(len(family.series) for group in receiver.groups.values() for family in group.values())
-    tables.show(console, tables.facts("Pushgateway", [*_traffic_of(pushes), ("series", str(series))]))
-    each = ((stage, tables.duration(seconds / _ticked(agent))) for stage, seconds in agent.stages.seconds.items())
-    tables.show(console, tables.facts("Time of each stage of a tick, mean", each))
+    title = "Groups of flows, as they arrived by remote write"
+    tables.show(console, title, tables.groups(console, _by_group(latest, by), by))
+    tables.show(console, "This host, as it arrived by remote write", tables.facts(_host(latest)))
+    writes = _arrived([arrival for arrival in receiver.requests if arrival.protocol is not None], latest)
+    pushes = _arrived([arrival for arrival in receiver.requests if arrival.protocol is None], pushed)
+    rows = [(what, writes[what], pushes[what]) for what in writes]
+    tables.show(console, "All that arrived", tables.facts(rows, ("", "remote write", "Pushgateway")))
+    ticks = max(_ticked(agent), 1)
+    each = ((stage, tables.duration(seconds / ticks)) for stage, seconds in agent.stages.seconds.items())
+    tables.show(console, "Time of each stage of a tick, mean", tables.facts(each))
     for violation in receiver.violations:
         console.print(f"refused: {violation}")
 
 
-def _latest(receiver: Receiver) -> dict[Labels, float]:
-    return {labels: samples[-1].value for labels, samples in receiver.series.items() if samples}
-
-
-def _by_group(latest: dict[Labels, float], by: Sequence[str]) -> dict[Labels, dict[str, float]]:
+def _by_group(latest: Mapping[Labels, float], by: Sequence[str]) -> dict[Labels, dict[str, float]]:
     groups: dict[Labels, dict[str, float]] = {}
     for labels, value in latest.items():
         named = dict(labels)
@@ -158,7 +162,7 @@ def _by_group(latest: dict[Labels, float], by: Sequence[str]) -> dict[Labels, di
     return groups
 
 
-def _host(latest: dict[Labels, float]) -> Iterator[tuple[str, str]]:
+def _host(latest: Mapping[Labels, float]) -> Iterator[tuple[str, str]]:
     for labels, value in sorted(latest.items()):
         named = dict(labels)
         name = named["__name__"]
@@ -167,17 +171,22 @@ def _host(latest: dict[Labels, float]) -> Iterator[tuple[str, str]]:
             yield name + where, f"{value:.15g}"
 
 
-def _traffic_of(arrivals: Sequence[Arrival]) -> Iterator[tuple[str, str]]:
+def _arrived(arrivals: Sequence[Arrival], latest: Mapping[Labels, float]) -> dict[str, str]:
+    """What all requests of one kind brought, and what the last of them says."""
+    flows = [value for labels, value in latest.items() if dict(labels)["__name__"] == FLOW_SOCKETS.name]
     samples = sum(arrival.samples for arrival in arrivals)
     body = sum(arrival.body_bytes for arrival in arrivals)
-    protocols = {arrival.protocol for arrival in arrivals if arrival.protocol is not None}
-    yield "requests", str(len(arrivals))
-    if protocols:
-        yield "protocol", ", ".join(_VERSIONS[protocol] for protocol in protocols)
-    yield "samples", str(samples)
-    yield "bytes", tables.size(body)
-    yield "bytes per sample", f"{body / samples:.1f}" if samples else "-"
+    return {
+        "protocol": ", ".join({_PROTOCOLS[arrival.protocol] for arrival in arrivals}),
+        "requests": str(len(arrivals)),
+        "flows": f"{sum(flows):.0f}",
+        "groups": str(len(flows)),
+        "series": str(len(latest)),
+        "samples": str(samples),
+        "bytes": tables.size(body),
+        "bytes per sample": f"{body / samples:.1f}" if samples else "-",
+    }
 
 
-def _ticked(agent: Agent) -> float:
-    return max(agent.telemetry.value("ss_pusher_ticks_total", outcome="ok"), 1)
+def _ticked(agent: Agent) -> int:
+    return int(agent.telemetry.value("ss_pusher_ticks_total", outcome="ok"))

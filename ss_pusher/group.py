@@ -46,8 +46,9 @@ def group(
 
 def identify(keys: U64, odd: U64) -> tuple[U64, Rows]:
     """The distinct rows of `keys` [n, words], and for each row where it stands among them [n]."""
+    varying = [(word, factor) for word, factor in zip(keys.T, odd, strict=True) if (word != word[:1]).any()]
     hashes = np.zeros(len(keys), dtype=np.uint64)
-    for word, factor in zip(keys.T, odd, strict=True):
+    for word, factor in varying:
         hashes = (hashes ^ word) * factor
         hashes ^= hashes >> np.uint64(32)
     order = np.argsort(hashes)
@@ -56,9 +57,9 @@ def identify(keys: U64, odd: U64) -> tuple[U64, Rows]:
     first[1:] = ranked[1:] != ranked[:-1]
     of = np.empty(len(keys), dtype=np.intp)
     of[order] = np.cumsum(first) - 1
-    distinct = keys[order[first]]
-    if all(np.array_equal(word, values[of]) for word, values in zip(keys.T, distinct.T, strict=True)):
-        return distinct, of
+    found = order[first]
+    if all(np.array_equal(word, word[found][of]) for word, _ in varying):
+        return keys[found], of
     # Two keys share a hash. The exact way takes longer and is hardly ever gone.
     distinct, of = np.unique(keys, axis=0, return_inverse=True)
     return distinct, of.reshape(-1)
@@ -84,9 +85,10 @@ def _fold(gauge: FlowGauge, opened: Sockets, of: Rows, groups: int) -> tuple[F64
         counts[counts] = opened.info[gauge.unless][counts] == 0
     if not counts.any():
         return np.full(groups, np.nan), np.zeros(groups, dtype=np.int64)
-    every = counts.all()
-    values = opened.info[gauge.field] if every else opened.info[gauge.field][counts]
-    return fold(gauge.fold, values.astype(np.float64) / gauge.per, of if every else of[counts], groups)
+    values = opened.info[gauge.field]
+    if not counts.all():
+        values, of = values[counts], of[counts]
+    return fold(gauge.fold, values.astype(np.float64) / gauge.per, of, groups)
 
 
 def fold(how: Fold, values: F64, of: Rows, groups: int) -> tuple[F64, I64]:

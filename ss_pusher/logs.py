@@ -35,16 +35,25 @@ class _Json(logging.Formatter):
         }
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
-        return json.dumps(fields, ensure_ascii=False)
+        return json.dumps(fields)
 
 
 def set_up(form: str, level: str) -> None:
     """Send the records of this process to stderr, from `level` on."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Json() if form == "json" else _Text(journal="JOURNAL_STREAM" in os.environ))
+    handler.setFormatter(_Json() if form == "json" else _Text(journal=_is_journal()))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # Its warnings of each failed connection say again what ours say once.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
+
+
+def _is_journal() -> bool:
+    """Whether stderr goes to the journal, by systemd.exec(5): programs started by a service inherit the variable."""
+    try:
+        status = os.fstat(sys.stderr.fileno())
+    except (AttributeError, OSError):  # closed, or no file
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
 def _one_line(text: str) -> str:

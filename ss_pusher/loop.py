@@ -1,14 +1,13 @@
 """The tick: when it is due, what time it bears, and the one place that catches what goes wrong in it."""
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
-from ss_pusher.errors import CollectError
+from ss_pusher.errors import CollectError, UnsupportedHostError
 from ss_pusher.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
@@ -53,7 +52,7 @@ class Stages:
     """Times and counts the stages of a tick."""
 
     def __init__(self, telemetry: Telemetry, monotonic: Callable[[], float]) -> None:
-        self._telemetry: Final = telemetry
+        self.telemetry: Final = telemetry
         self._monotonic: Final = monotonic
         self.seconds: dict[str, float] = {}
 
@@ -66,7 +65,17 @@ class Stages:
         finally:
             took = self._monotonic() - began
             self.seconds[stage] = self.seconds.get(stage, 0.0) + took
-            self._telemetry.add("ss_pusher_stage_seconds_total", took, stage=stage)
+            self.telemetry.add("ss_pusher_stage_seconds_total", took, stage=stage)
+
+
+class Stop(Protocol):
+    """What ends a loop; threading.Event is one."""
+
+    def is_set(self) -> bool:
+        """Whether it is time."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is, or `timeout` seconds: whether it is."""
 
 
 class Loop:
@@ -81,8 +90,12 @@ class Loop:
         self._timeline: Final = Timeline(clock.wall)
         self._failing = ""
 
-    def run(self, stop: threading.Event) -> None:
-        """Tick now, then once an interval, and once more when `stop` is set. Ticks that come too late are left out."""
+    def run(self, stop: Stop) -> None:
+        """Tick now, then once an interval, and once more when `stop` is set. Ticks that come too late are left out.
+
+        Raises:
+            UnsupportedHostError: no tick will ever succeed.
+        """
         due = self._clock.monotonic()
         while not stop.is_set():
             self.once()
@@ -96,10 +109,16 @@ class Loop:
         self.once()
 
     def once(self) -> bool:
-        """One tick; whether it went well. Nothing but a bug in here ends the agent, and a bug does not either."""
+        """One tick: whether it went well. What goes wrong in it is logged when it begins, and ends nobody.
+
+        Raises:
+            UnsupportedHostError: the kernel cannot tell of its sockets at all.
+        """
         time_ms, export = self._timeline.next()
         try:
             self._tick(time_ms, export)
+        except UnsupportedHostError:
+            raise
         except Exception as error:  # noqa: BLE001 - the one place that catches: the next tick may well succeed
             self._failed(error)
         else:

@@ -88,13 +88,23 @@ class Sockets:
 
     def take(self, rows: Rows | Bools) -> Self:
         """The given rows (indices or a mask), in that order."""
-        if rows.dtype == np.bool_ and rows.all():
+        if rows.dtype != np.bool_:
+            return self._at(rows)
+        if rows.all():
             return self
+        chosen = np.flatnonzero(rows)
+        # Listeners come first in a dump, so the rest is often one run of rows, which needs no copy.
+        if len(chosen) and chosen[-1] - chosen[0] + 1 == len(chosen):
+            return self._at(slice(chosen[0], chosen[-1] + 1))
+        return self._at(chosen)
+
+    def _at(self, rows: Rows | Bools | slice) -> Self:
         plain = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name not in ("info", "absent")}
+        masks = {id(mask): mask[rows] for mask in {id(mask): mask for mask in self.absent.values()}.values()}
         return type(self)(
             **plain,
             info={name: column[rows] for name, column in self.info.items()},
-            absent={name: mask[rows] for name, mask in self.absent.items()},
+            absent={name: masks[id(mask)] for name, mask in self.absent.items()},
         )
 
     @classmethod

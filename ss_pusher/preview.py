@@ -41,7 +41,7 @@ def show(path: Path | None, form: str, ticks: int, interval: float) -> None:
         json.dump(_document(snapshots[-1], config), sys.stdout, indent=1)
         sys.stdout.write("\n")
     else:
-        _tables(Console(), snapshots, config, agent)
+        _tables(tables.screen(), snapshots, config, agent)
 
 
 def _ticks(agent: Agent, ticks: int, interval: float) -> Iterator[Snapshot]:
@@ -99,14 +99,14 @@ def _tables(console: Console, snapshots: list[Snapshot], config: Config, agent: 
             if name.startswith("ss_flow_"):
                 groups.setdefault(labels, {})[name] = value
     if groups:
-        tables.show(console, tables.groups("Groups of flows", groups, config.group.by))
+        tables.show(console, "Groups of flows", tables.groups(console, groups, config.group.by))
     else:
         console.print(
             "No flows to show." + ("" if config.collect.loopback else " Loopback is not read (collect.loopback).")
         )
-    tables.show(console, tables.facts("What a push costs", _costs(snapshots, config)))
+    tables.show(console, "What a push costs", tables.facts(_costs(snapshots, config)))
     each = ((stage, tables.duration(spent / len(snapshots))) for stage, spent in agent.stages.seconds.items())
-    tables.show(console, tables.facts("Time of each stage of a tick, mean", each))
+    tables.show(console, "Time of each stage of a tick, mean", tables.facts(each))
 
 
 def _costs(snapshots: list[Snapshot], config: Config) -> Iterator[tuple[str, str]]:

@@ -12,6 +12,7 @@ from ss_pusher.model import (
     I64,
     AddressFamily,
     Block,
+    Bools,
     Choice,
     FlowCounter,
     FlowGauge,
@@ -42,9 +43,9 @@ def flow_blocks(groups: Groups, choice: Choice, totals: Totals, exported: frozen
 
 
 def host_blocks(
-    sockets: Sockets, counters: Sequence[FlowCounter], totals: Totals, exported: frozenset[str]
+    sockets: Sockets, kept: Bools, counters: Sequence[FlowCounter], totals: Totals, exported: frozenset[str]
 ) -> tuple[Block, ...]:
-    """The ss_tcp_ families whose names are in `exported`, histograms apart."""
+    """The ss_tcp_ families whose names are in `exported`, histograms apart; `kept` is the filters' verdict [sockets]."""
     start_ms = np.array([totals.host_start_ms], dtype=np.int64)
     sums = [
         (counter.host, total / counter.per)
@@ -53,11 +54,11 @@ def host_blocks(
     ]
     blocks = [Block((family,), ((),), np.array([[total]], dtype=np.float64), start_ms) for family, total in sums]
     if host.SOCKETS.name in exported:
-        blocks.append(_sockets_by_state(sockets))
+        blocks.append(_sockets_by_state(sockets, kept))
     return tuple(blocks)
 
 
-def _sockets_by_state(sockets: Sockets) -> Block:
+def _sockets_by_state(sockets: Sockets, kept: Bools) -> Block:
     """Every state of both families, so that no series goes with its last socket and comes with the next."""
     labels = tuple(
         (("family", family.name.lower()), ("state", state.name.lower()))
@@ -65,7 +66,7 @@ def _sockets_by_state(sockets: Sockets) -> Block:
         for state in TcpState
     )
     counts = [
-        np.bincount(sockets.state[sockets.family == family], minlength=len(TcpState) + 1)[list(TcpState)]
+        np.bincount(sockets.state[kept & (sockets.family == family)], minlength=len(TcpState) + 1)[list(TcpState)]
         for family in AddressFamily
     ]
     values = np.concatenate(counts).astype(np.float64)[np.newaxis]

@@ -23,8 +23,14 @@ ipv6_numbers = st.builds(
 ).filter(lambda one: IPv6Address(one) not in MAPPED)
 some_addresses = st.one_of(ipv4_numbers.map(IPv4Address), ipv6_numbers.map(IPv6Address))
 some_networks = st.one_of(
-    st.builds(lambda n, bits: IPv4Network((n, bits), strict=False), ipv4_numbers, st.integers(0, 32)),
-    st.builds(lambda n, bits: IPv6Network((n, bits), strict=False), ipv6_numbers, st.integers(0, 128)),
+    st.builds(
+        lambda n, bits: IPv4Network((n, bits), strict=False), ipv4_numbers, st.sampled_from([0, 8, 24, 30, 31, 32])
+    ),
+    st.builds(
+        lambda n, bits: IPv6Network((n, bits), strict=False),
+        ipv6_numbers,
+        st.sampled_from([0, 1, 16, 64, 126, 127, 128]),
+    ),
 )
 
 

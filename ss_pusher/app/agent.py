@@ -4,14 +4,15 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Final
 
 from ss_pusher.app.endpoints import Endpoint
 from ss_pusher.app.pipeline import Pipeline
-from ss_pusher.loop import Clock, Loop, Stages
+from ss_pusher.loop import Clock, Loop, Stages, Stop
 from ss_pusher.model import Snapshot
 from ss_pusher.telemetry import Telemetry
 
@@ -33,27 +34,34 @@ class Agent:
     shutdown_deadline: float
     close: Callable[[], None]
 
-    def run(self, stop: threading.Event) -> bool:
-        """Tick until `stop` is set, push a last time; whether everything since the start was accepted."""
+    def run(self, stop: Stop) -> bool:
+        """Tick until `stop` is set, push a last time; whether everything since the start was accepted.
+
+        Raises:
+            UnsupportedHostError: this kernel cannot tell of its sockets.
+        """
         loop = Loop(self.tick, self.interval, self.clock, self.telemetry)
         self._start()
         try:
             loop.run(stop)
+            logger.info("stopping; what waits may still be sent for %g s", self.shutdown_deadline)
         finally:
             sent = self._finish()
         return sent
 
     def once(self) -> bool:
-        """One tick, pushed: whether it succeeded and every endpoint took it."""
+        """One tick, pushed: whether it succeeded and every endpoint took it.
+
+        Raises:
+            UnsupportedHostError: this kernel cannot tell of its sockets.
+        """
         loop = Loop(self.tick, self.interval, self.clock, self.telemetry)
         self._start()
         try:
             ticked = loop.once()
-            deadline = self.clock.monotonic() + self.shutdown_deadline
-            flushed = [endpoint.flush(deadline) for endpoint in self.endpoints]
         finally:
             sent = self._finish()
-        return ticked and all(flushed) and sent
+        return ticked and sent
 
     def tick(self, time_ms: int, export: bool) -> None:  # noqa: FBT001 - what the loop knows of this tick
         """One tick; see `Pipeline.tick`."""
@@ -89,14 +97,37 @@ class Agent:
         return len(taken) == len(threads) and all(taken.values())
 
 
+class StopSignal:
+    """A `Stop` that a signal handler may set: threading.Event has a lock, which the interrupted thread may hold."""
+
+    def __init__(self) -> None:
+        self._set = False
+        self._wakeups: Final[SimpleQueue[None]] = SimpleQueue()
+
+    def set(self) -> None:
+        """It is time."""
+        self._set = True
+        self._wakeups.put(None)
+
+    def is_set(self) -> bool:
+        """Whether it is time."""
+        return self._set
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is, or `timeout` seconds: whether it is."""
+        if not self._set:
+            with suppress(Empty):
+                self._wakeups.get(timeout=timeout)
+        return self._set
+
+
 @contextmanager
-def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set. The second of them ends the process at once, as if nobody listened."""
-    stop = threading.Event()
+def stop_on_signals() -> Iterator[StopSignal]:
+    """A stop that SIGTERM and SIGINT set. The second of them ends the process at once, as if nobody listened."""
+    stop = StopSignal()
     before = {number: signal.getsignal(number) for number in _STOPPING}
 
-    def handle(number: int, _frame: FrameType | None) -> None:
-        logger.info("stopping on %s", signal.Signals(number).name)
+    def handle(_number: int, _frame: FrameType | None) -> None:
         stop.set()
         for each in _STOPPING:
             signal.signal(each, signal.SIG_DFL)

@@ -7,22 +7,21 @@ from typing import Final
 
 import numpy as np
 
-from ss_pusher import filter as rule_filter
 from ss_pusher.accounts import Accounts
 from ss_pusher.app.agent import Agent
 from ss_pusher.app.collector import Collector, kernel_fields
 from ss_pusher.app.endpoints import Endpoint
+from ss_pusher.app.filtering import Filtering
 from ss_pusher.app.pipeline import Pipeline, Plan, fixed_series
 from ss_pusher.app.plan import fields, make_plan, rules
-from ss_pusher.attribute.attributes import Attributes
 from ss_pusher.attribute.attributor import Attributor
 from ss_pusher.attribute.networks import Prefix
 from ss_pusher.config import Config
+from ss_pusher.config.schema import Aggregate
 from ss_pusher.errors import ConfigError
 from ss_pusher.ledger import Ledger
 from ss_pusher.loop import Clock, Stages
-from ss_pusher.loopback import stays_on_host
-from ss_pusher.model import AddressFamily, Bools, Choice, Groups, Sockets, TcpState
+from ss_pusher.model import AddressFamily, Choice, Groups
 from ss_pusher.netlink.closed import ClosedFlows
 from ss_pusher.netlink.dump import Dumper
 from ss_pusher.select.prefix import Prefixes
@@ -31,6 +30,9 @@ from ss_pusher.select.selection import Selection
 from ss_pusher.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
+
+_IPV4_BITS: Final = 32
+_IPV6_BITS: Final = 128
 
 SERIES_OF_ITS_OWN: Final = 200
 """Room that the agent's metrics about itself may take; they grow with endpoints and reasons, but not beyond this."""
@@ -49,8 +51,18 @@ def build_agent(config: Config, endpoints: Callable[[Telemetry], list[Endpoint]]
         logger.warning("this kernel does not count what these metrics need: %s", ", ".join(plan.missing))
     telemetry = Telemetry()
     stages = Stages(telemetry, clock.monotonic)
-    collector = _collector(config, plan, telemetry)
-    pipeline = _pipeline(config, plan, collector, telemetry=telemetry, stages=stages, clock=clock)
+    prefix = Prefix(config.group.prefix.ipv4, config.group.prefix.ipv6)
+    attributor = Attributor(networks=config.group.networks, prefix=prefix)
+    filtering = Filtering(
+        rules(config), attributor, loopback=config.collect.loopback, closed_flows=config.collect.closed_flows
+    )
+    collector = _collector(config, plan, filtering, telemetry)
+    pipeline = _pipeline(config, plan, collector, attributor, filtering, stages=stages, clock=clock)
+
+    def close() -> None:
+        collector.close()
+        filtering.close()
+
     return Agent(
         pipeline=pipeline,
         endpoints=endpoints(telemetry),
@@ -59,34 +71,39 @@ def build_agent(config: Config, endpoints: Callable[[Telemetry], list[Endpoint]]
         clock=clock,
         interval=config.interval,
         shutdown_deadline=config.shutdown_deadline,
-        close=collector.close,
+        close=close,
     )
 
 
 def _pipeline(
-    config: Config, plan: Plan, collector: Collector, *, telemetry: Telemetry, stages: Stages, clock: Clock
+    config: Config,
+    plan: Plan,
+    collector: Collector,
+    attributor: Attributor,
+    filtering: Filtering,
+    *,
+    stages: Stages,
+    clock: Clock,
 ) -> Pipeline:
-    prefix = Prefix(config.group.prefix.ipv4, config.group.prefix.ipv6)
-    attributor = Attributor(networks=config.group.networks, prefix=prefix)
     words = sum(part.width for part in attributor.layout(plan.by))
     return Pipeline(
         plan=plan,
         collect=collector,
         attributor=attributor,
-        keep=_keep(config),
+        keep=filtering.keep,
         ledger=Ledger(name for counter in plan.counters for name in (counter.field, counter.minus) if name),
-        choose=_chooser(config, plan, attributor, telemetry),
+        choose=_chooser(config, plan, attributor, stages.telemetry),
         accounts=Accounts(len(plan.counters), words, lambda key: attributor.labels(key, plan.by)),
-        own_blocks=telemetry.blocks,
+        own_blocks=stages.telemetry.blocks,
         stage=stages,
-        gauge=telemetry.set,
+        gauge=stages.telemetry.set,
         interval=config.interval,
         monotonic=clock.monotonic,
         odd=np.array([secrets.randbits(64) | 1 for _ in range(words)], dtype=np.uint64),
     )
 
 
-def _collector(config: Config, plan: Plan, telemetry: Telemetry) -> Collector:
+def _collector(config: Config, plan: Plan, filtering: Filtering, telemetry: Telemetry) -> Collector:
     read = fields(plan)
     families = [AddressFamily[name.upper()] for name in config.collect.families]
     closed = ClosedFlows(families, read, loopback=config.collect.loopback) if config.collect.closed_flows else None
@@ -96,27 +113,15 @@ def _collector(config: Config, plan: Plan, telemetry: Telemetry) -> Collector:
         telemetry,
         families=families,
         fields=read,
-        congestion="congestion" in plan.by,
-        program=lambda: (b"", tuple(TcpState)),
+        congestion="congestion" in plan.by or any(rule.congestions for rule in rules(config)),
+        program=filtering.compile,
     )
-
-
-def _keep(config: Config) -> Callable[[Sockets, Attributes], Bools]:
-    """The filter: loopback first, where it is not wanted, then the rules in their order."""
-    wanted = rules(config)
-
-    def keep(sockets: Sockets, attributes: Attributes) -> Bools:
-        kept = rule_filter.keep(sockets, attributes, wanted).kept
-        return kept if config.collect.loopback else kept & ~stays_on_host(sockets)
-
-    return keep
 
 
 def _chooser(
     config: Config, plan: Plan, attributor: Attributor, telemetry: Telemetry
 ) -> Callable[[Groups, int, float], Choice]:
     """The selection, and what it says of itself as metrics."""
-    aggregate = config.limit.aggregate
     selection = Selection(
         attributor.layout(plan.by),
         [(top.by, top.count) for top in config.limit.top],
@@ -124,7 +129,7 @@ def _chooser(
         series_per_group=max(plan.series_per_group, 1),
         max_new_series_per_hour=config.limit.max_new_series_per_hour,
         max_values=dict(config.limit.max_values.items()),
-        prefixes=Prefixes(aggregate.ipv4, aggregate.ipv6) if aggregate.ipv4 and aggregate.ipv6 else None,
+        prefixes=_prefixes(config.limit.aggregate),
     )
     least = fixed_series(plan) + SERIES_OF_ITS_OWN + selection.remainders * plan.series_per_group
     if plan.max_series < least:
@@ -136,6 +141,13 @@ def _chooser(
         return choice
 
     return choose
+
+
+def _prefixes(section: Aggregate) -> Prefixes | None:
+    """A family for which none is configured gets the whole address, which no group is longer than."""
+    if section.ipv4 is None and section.ipv6 is None:
+        return None
+    return Prefixes(section.ipv4 or _IPV4_BITS, section.ipv6 or _IPV6_BITS)
 
 
 def _tell(report: Report, telemetry: Telemetry) -> None:

@@ -4,8 +4,10 @@ import socket
 from collections.abc import Callable, Collection, Sequence
 from typing import Final, Protocol
 
-from ss_pusher.model import AddressFamily, Sockets, TcpState
+from ss_pusher.errors import UnsupportedHostError
+from ss_pusher.model import AddressFamily, Sockets
 from ss_pusher.netlink.dump import Dumper
+from ss_pusher.netlink.filter import Program
 from ss_pusher.netlink.tcp_info import FIELDS, Field, Source
 from ss_pusher.telemetry import Telemetry
 
@@ -13,7 +15,13 @@ _ROOM_FOR_TCP_INFO: Final = 1024
 
 
 def kernel_fields() -> frozenset[str]:
-    """The names of the fields that this kernel has: TCP_INFO gives as much of the structure as there is (tcp(7))."""
+    """The names of the fields that this kernel has: TCP_INFO gives as much of the structure as there is (tcp(7)).
+
+    Raises:
+        UnsupportedHostError: this is no Linux.
+    """
+    if not hasattr(socket, "TCP_INFO"):
+        raise UnsupportedHostError("this host has no TCP_INFO; TCP statistics are read from Linux only")
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         size = len(probe.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ROOM_FOR_TCP_INFO))
     return frozenset(f.name for f in FIELDS.values() if f.source is not Source.TCP_INFO or f.end <= size)
@@ -41,9 +49,9 @@ class Collector:
         families: Collection[AddressFamily],
         fields: Sequence[Field],
         congestion: bool,
-        program: Callable[[], tuple[bytes, Collection[TcpState]]],
+        program: Callable[[], Program],
     ) -> None:
-        """`program` gives the filter for the kernel, bytecode and states, as it is for this dump."""
+        """`program` gives the filter for the kernel as it is for the next dump."""
         self._dumper: Final = dumper
         self._closed: Final = closed
         self._telemetry: Final = telemetry
@@ -55,8 +63,10 @@ class Collector:
 
     def dump(self) -> Sockets:
         """All sockets that the kernel's filter lets through. Raises CollectError."""
-        bytecode, states = self._program()
-        return self._dumper.dump(self._families, states, self._fields, congestion=self._congestion, bytecode=bytecode)
+        program = self._program()
+        return self._dumper.dump(
+            self._families, program.states, self._fields, congestion=self._congestion, bytecode=program.bytecode
+        )
 
     def closed(self) -> Sockets:
         """What was destroyed since the last call. To be drained after a dump, so that no flow falls between."""

@@ -5,6 +5,7 @@ from typing import Final, Protocol
 
 from ss_pusher import model
 from ss_pusher.model import Request, Snapshot
+from ss_pusher.send.expose import ExposeServer, Exposition
 from ss_pusher.send.remote_write import ProtocolChoice
 from ss_pusher.send.worker import Worker
 
@@ -118,3 +119,32 @@ class PushgatewayEndpoint:
         """Send the last one, and delete the group where that is wanted."""
         sent = self._worker.stop(deadline)
         return self._last_call(deadline) and sent
+
+
+class ExposeEndpoint:
+    """Pushes nothing: whoever asks gets the last snapshot."""
+
+    name: Final = "expose"
+
+    def __init__(self, exposition: Exposition, listen: Callable[[], ExposeServer]) -> None:
+        self._exposition: Final = exposition
+        self._listen: Final = listen
+        self._server: ExposeServer | None = None
+
+    def start(self) -> None:
+        """Listen. Raises AddressInUseError."""
+        self._server = self._listen()
+
+    def push(self, snapshot: Snapshot) -> None:
+        """Show a snapshot."""
+        self._exposition.show(snapshot)
+
+    def flush(self, deadline: float) -> bool:  # noqa: ARG002 - nothing waits
+        """Nothing waits."""
+        return True
+
+    def finish(self, time_ms: int, deadline: float) -> bool:  # noqa: ARG002 - nothing waits
+        """Listen no more."""
+        if self._server:
+            self._server.close()
+        return True

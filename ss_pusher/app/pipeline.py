@@ -117,7 +117,7 @@ class Pipeline:
             totals = self.accounts.credit(groups, choice, self.previous_ms or time_ms)
         with self.stage("snapshot"):
             blocks = (
-                *snapshot.host_blocks(dump.take(kept), self.plan.counters, totals, self.plan.exported),
+                *snapshot.host_blocks(dump, kept, self.plan.counters, totals, self.plan.exported),
                 *snapshot.flow_blocks(groups, choice, totals, self.plan.exported),
                 *own,
             )

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
-from ss_pusher.app.endpoints import Endpoint, PushgatewayEndpoint, RemoteWriteEndpoint
+from ss_pusher.app.endpoints import Encoder, Endpoint, ExposeEndpoint, PushgatewayEndpoint, RemoteWriteEndpoint
 from ss_pusher.app.http_client import bare_url, make_client
-from ss_pusher.config import Config
+from ss_pusher.config import Config, ListenAddress
 from ss_pusher.config import Pushgateway as PushgatewaySection
 from ss_pusher.config import RemoteWrite as RemoteWriteSection
 from ss_pusher.encode import remote_write_v2, text
@@ -16,6 +16,7 @@ from ss_pusher.loop import Clock
 from ss_pusher.model import Protocol, Request, Snapshot
 from ss_pusher.queue.memory import MemoryQueue
 from ss_pusher.send.dispatch import Limits, Reshape
+from ss_pusher.send.expose import ExposeServer, Exposition, Format
 from ss_pusher.send.pushgateway import Pushgateway, group_url
 from ss_pusher.send.remote_write import ProtocolChoice, RemoteWrite
 from ss_pusher.send.verdict import Accepted
@@ -27,19 +28,35 @@ _PROTOCOLS: Final = {
     "prometheus.WriteRequest": Protocol.REMOTE_WRITE_1,
     "io.prometheus.write.v2.Request": Protocol.REMOTE_WRITE_2,
 }
+_OPEN_METRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+_TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def make_endpoints(config: Config, clock: Clock, telemetry: Telemetry, *, stale_on_exit: bool) -> list[Endpoint]:
     """All of them, not yet started. `stale_on_exit` is what holds where the configuration does not say."""
     make = _Sinks(config, clock, telemetry, _names(config), stale_on_exit=stale_on_exit)
-    return [*map(make.remote_write, config.remote_write), *map(make.pushgateway, config.pushgateway)]
+    endpoints = [*map(make.remote_write, config.remote_write), *map(make.pushgateway, config.pushgateway)]
+    if config.expose.listen_address:
+        endpoints.append(_expose(config, config.expose.listen_address, clock))
+    return endpoints
+
+
+def _expose(config: Config, address: ListenAddress, clock: Clock) -> Endpoint:
+    labels = config.external_labels
+    formats = (
+        Format("application/openmetrics-text", _OPEN_METRICS, lambda snapshot: text.open_metrics(snapshot, labels)),
+        Format("text/plain", _TEXT, lambda snapshot: text.text(snapshot, labels)),
+    )
+    exposition = Exposition(formats, config.interval, clock.monotonic)
+    return ExposeEndpoint(exposition, lambda: ExposeServer((address.host, address.port), exposition))
 
 
 def _names(config: Config) -> Iterator[str]:
     """What each endpoint is called: its name, or its host, and a number where that would be another's."""
     taken: set[str] = {section.name for section in config.remote_write if section.name}
-    for section in (*config.remote_write, *config.pushgateway):
-        name = getattr(section, "name", None)
+    sections: tuple[RemoteWriteSection | PushgatewaySection, ...] = (*config.remote_write, *config.pushgateway)
+    for section in sections:
+        name = section.name if isinstance(section, RemoteWriteSection) else None
         if name is None:
             host = section.url.split().netloc.rpartition("@")[2]
             candidates = (host if n == 1 else f"{host}#{n}" for n in range(1, len(taken) + 2))
@@ -86,7 +103,7 @@ class _Sinks:
             now=now,
         )
         arguments = (dict(self._config.external_labels), queue.max_samples_per_send)
-        encoders = {
+        encoders: dict[Protocol, Callable[[], Encoder]] = {
             Protocol.REMOTE_WRITE_1: lambda: RemoteWriteV1Encoder(*arguments),
             Protocol.REMOTE_WRITE_2: lambda: remote_write_v2.encoder(*arguments),
         }

@@ -52,7 +52,8 @@ class Attributes:
 
     def keys(self, by: Sequence[str]) -> U64:
         """U64[n, words]: each row's key, the columns of `by` side by side, as `layout` says."""
-        return np.concatenate([np.empty((len(self), 0), np.uint64), *map(self.column, by)], axis=1)
+        # Each word stands in one piece: what comes after works word by word.
+        return np.concatenate([np.empty((0, len(self)), np.uint64), *(self.column(label).T for label in by)]).T
 
     def texts(self, label: str, words: U64) -> list[str]:
         """The values that `words` [m, width] of this label stand for."""
@@ -99,7 +100,7 @@ def _service_port(batch: Attributes) -> Column:
 def _cgroup_ids(batch: Attributes) -> U64:
     """U64[n]. Small sockets (TIME_WAIT, requests) and closed ones carry none: an inbound one has its listener's."""
     ids = batch.sockets.cgroup
-    untold = np.flatnonzero((ids == 0) & _inbound(batch))
+    untold = np.flatnonzero(ids == 0)
     if len(untold):
         ids = ids.copy()
         ids[untold] = batch.caches.listeners.cgroups(batch.sockets.take(untold))

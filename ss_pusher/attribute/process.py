@@ -79,7 +79,7 @@ class Processes:
 
     def _learn(self, unknown: U32) -> None:
         holders = self._pass(set(unknown.tolist()))
-        fresh = (self._until > self._clock()) & ~np.isin(self._inodes, unknown)
+        fresh = self._until > self._clock()
         inodes = np.concatenate([self._inodes[fresh], unknown])
         pids = np.array([holders.get(inode, 0) for inode in unknown.tolist()], np.uint32)
         until = np.full(len(unknown), self._clock() + KEEP_SECONDS)

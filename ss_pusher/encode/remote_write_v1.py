@@ -48,7 +48,8 @@ class RemoteWriteV1Encoder:
         return self._series.stale(time_ms)
 
     def _due_metadata(self, current: tuple[Family, ...], time_ms: int) -> list[Request]:
-        if current == self._families and 0 <= time_ms - self._metadata_ms < METADATA_INTERVAL_MS:
+        fresh = current == self._families and 0 <= time_ms - self._metadata_ms < METADATA_INTERVAL_MS
+        if fresh or not current:
             return []
         if current != self._families:
             self._families = current

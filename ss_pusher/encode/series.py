@@ -19,6 +19,11 @@ class Column(NamedTuple):
     le: str
 
     @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from every other column of a snapshot."""
+        return self.name, self.le
+
+    @property
     def cumulative(self) -> bool:
         """Whether the value counts from a start time."""
         return self.family.type is not MetricType.GAUGE

@@ -1,8 +1,9 @@
 """What the change from one snapshot to the next says: series that ended get a marker, new counters a first 0."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from ss_pusher.model import Bools, Labels
 
 STALE: Final = np.uint64(0x7FF0_0000_0000_0002)
 """The bits of Prometheus' stale marker: a signalling NaN, which any arithmetic would turn into an ordinary one."""
+
+
+_Name: TypeAlias = tuple[str, str]  # __name__ and le
 
 
 def markers(table: Table, ended: Bools) -> Table:
@@ -29,12 +33,18 @@ def changes(before: Sequence[Table], now: Sequence[Table], time_ms: int, previou
     """`now`, with the zeros marked that new counters need, and after it the markers of what was there `before`."""
     ended = [table.samples > 0 for table in before]
     new = [table.samples > 0 for table in now]
-    unmatched = {table.columns: index for index, table in enumerate(before)}
+    partners = {table.columns: index for index, table in enumerate(before)}
+    places = list(before)
     for index, table in enumerate(now):
-        same = unmatched.pop(table.columns, None)
-        if same is not None:
-            ended[same], new[index] = _difference(before[same], table)
-    _forget_moved(before, ended, now, new)
+        partner = partners.pop(table.columns, None)
+        if partner is None:
+            places.append(table)
+        else:
+            ended[partner], new[index] = _difference(before[partner], table)
+    names = Counter(column.key for table in places for column in table.columns)
+    in_many_places = {name for name, count in names.items() if count > 1}
+    if in_many_places:
+        _forget_moved(in_many_places, (before, ended), (now, new))
     started = [_with_zeros(table, mask, time_ms, previous_ms) for table, mask in zip(now, new, strict=True)]
     return started + [markers(table, mask) for table, mask in zip(before, ended, strict=True) if mask.any()]
 
@@ -53,25 +63,26 @@ def _difference(before: Table, now: Table) -> tuple[Bools, Bools]:
     return ended, new
 
 
-def _forget_moved(before: Sequence[Table], ended: list[Bools], now: Sequence[Table], new: list[Bools]) -> None:
-    """Clear in both what only went from one block to another: a marker would meet its value at the same time."""
-    lost = dict(_marked(before, ended))
-    found = _marked(now, new) if lost else iter(())
-    for series, (table, *place) in found:
+_Marked: TypeAlias = tuple[Sequence[Table], Sequence[Bools]]
+"""Tables, and which of their series are meant."""
+
+
+def _forget_moved(names: set[_Name], ended: _Marked, new: _Marked) -> None:
+    """Clear in both what only went from one table to another: a marker would meet its value at the same time."""
+    lost = dict(_series(names, ended))
+    for series, (table, *place) in list(_series(names, new)):
         if series in lost:
-            new[table][*place] = False
             old_table, *old_place = lost[series]
-            ended[old_table][*old_place] = False
+            ended[1][old_table][*old_place] = False
+            new[1][table][*place] = False
 
 
-def _marked(
-    tables: Sequence[Table], masks: Sequence[Bools]
-) -> Iterator[tuple[tuple[str, str, Labels], tuple[int, int, int]]]:
-    """The identity of each marked series, and where it stands: table, row, column."""
-    for index, (table, mask) in enumerate(zip(tables, masks, strict=True)):
-        for row, column in np.argwhere(mask).tolist():
-            _, name, le = table.columns[column]
-            yield (name, le, table.labels[row]), (index, row, column)
+def _series(names: set[_Name], marked: _Marked) -> Iterator[tuple[tuple[_Name, Labels], tuple[int, int, int]]]:
+    """The identity of each marked series of these names, and where it stands: table, row, column."""
+    for index, (table, mask) in enumerate(zip(*marked, strict=True)):
+        for column in [c for c, each in enumerate(table.columns) if each.key in names]:
+            for row in np.flatnonzero(mask[:, column]).tolist():
+                yield (table.columns[column].key, table.labels[row]), (index, row, column)
 
 
 def _with_zeros(table: Table, new: Bools, time_ms: int, previous_ms: int) -> Table:

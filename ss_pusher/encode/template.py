@@ -42,7 +42,7 @@ class Template:
     """One request's bytes. `fill` is all that happens in a tick that has the same series as the one before."""
 
     def __init__(self, head: bytes, rows: Sequence[Row]) -> None:
-        self._buffer = np.frombuffer(bytearray(head + b"".join(row.body for row in rows)), np.uint8)
+        self._buffer = np.frombuffer(bytearray().join([head, *(row.body for row in rows)]), np.uint8)
         # Every 8 bytes of the buffer as one little-endian word, whether aligned or not.
         self._words = np.ndarray((len(self._buffer) - 7,), "<u8", self._buffer, strides=(1,))
         self._values = _positions(len(head), rows)

@@ -97,7 +97,7 @@ class Columns:
         for name in _AS_THEY_ARE:
             self._columns[name][rows] = messages[name]
         present_as_ipv4(*(self._columns[name][rows] for name in ("family", "local", "remote")))
-        self._columns["cgroup"][rows] = gather(buffer, places[INET_DIAG_CGROUP_ID].starts, _CGROUP)["id"]
+        self._columns["cgroup"][rows] = _cgroups(buffer, places[INET_DIAG_CGROUP_ID])
         self._columns["congestion"][rows] = _names(buffer, places[INET_DIAG_CONG])
         self._split(messages.view(self._inet_diag_msg), self._message, rows)
         self._columns[_INFO_SIZES][rows] = places[INET_DIAG_INFO].sizes
@@ -185,6 +185,12 @@ def _no_value(field: Field, filled: Mapping[str | Field, npt.NDArray[Any]]) -> B
         return None
     filled[field][mask] = 0
     return mask
+
+
+def _cgroups(buffer: U8, place: Place) -> U64:
+    ids: U64 = gather(buffer, place.starts, _CGROUP)["id"]
+    ids[place.sizes < _CGROUP.itemsize] = 0
+    return ids
 
 
 def _names(buffer: U8, place: Place) -> npt.NDArray[np.bytes_]:

@@ -35,9 +35,9 @@ from ss_pusher.netlink.bytecode import (
 )
 from ss_pusher.patterns import matches
 
-MAX_BYTES: Final = 4096
-"""The kernel takes up to 64 KiB, but a longer program costs it more than copying a socket does."""
-MAX_NUMBERS: Final = 64
+MAX_BYTES: Final = 2048
+"""The kernel takes 64 KiB; but 2 KiB that refuse nothing make a dump a fifth dearer already, 4 KiB two thirds."""
+MAX_NUMBERS: Final = 32
 """How many cgroups or interfaces stand for a name in the program; leaving some out only lets more pass."""
 
 _LISTENS: Final = port_between(REMOTE, 0, 0)
@@ -199,8 +199,7 @@ def _hosts(rule: Rule, known: Known) -> Bounds:
 
 def _families(rule: Rule, _known: Known) -> Bounds:
     tests = {AddressFamily.IPV4: is_ipv4(REMOTE), AddressFamily.IPV6: negated(is_ipv4(REMOTE))}
-    both = len(set(rule.families)) == len(tests)
-    return _exactly(both or any_of(tests[family] for family in rule.families))
+    return _exactly(any_of(tests[family] for family in rule.families))
 
 
 def _numbered(names: Mapping[int, str], patterns: Collection[str], test: Callable[[int], Expression]) -> Bounds:
@@ -211,7 +210,7 @@ def _numbered(names: Mapping[int, str], patterns: Collection[str], test: Callabl
 
 
 def _interfaces(rule: Rule, known: Known) -> Bounds:
-    return _numbered(known.interfaces, rule.interfaces, interface_is)
+    return _numbered({0: "", **known.interfaces}, rule.interfaces, interface_is)
 
 
 def _of_cgroup(condition: str, name: Callable[[CgroupNames], str]) -> Callable[[Rule, Known], Bounds]:

@@ -20,6 +20,8 @@ _PUSH_METHODS: Final = (HTTPMethod.PUT, HTTPMethod.POST, HTTPMethod.DELETE)
 _PAGES: Final = ("/", "/metrics", "/api/v1/metrics")
 _PROBES: Final = ("/-/ready", "/-/healthy")
 
+_NAMES: Final = {Protocol.REMOTE_WRITE_1: "remote write 1.0", Protocol.REMOTE_WRITE_2: "remote write 2.0"}
+
 _MAX_GROUPS: Final = 1000
 _REQUESTS_KEPT: Final = 1000
 _PROBLEMS_TOLD: Final = 10
@@ -176,7 +178,8 @@ def _written(outcome: Outcome) -> Mapping[str, str]:
 
 
 def _line(arrival: Arrival) -> str:
-    format_ = arrival.protocol.name.lower().replace("_", " ") if arrival.protocol else "pushgateway"
-    size = f"{arrival.body_bytes} bytes ({arrival.decoded_bytes} decoded), {arrival.samples} samples"
-    told = f": {arrival.text}" if arrival.text else ""
-    return f"{arrival.method} {arrival.path} {format_}, {size}, {arrival.status.value} {arrival.status.phrase}{told}"
+    what = "pushgateway" if arrival.protocol is None else _NAMES[arrival.protocol]
+    decoded = f" ({arrival.decoded_bytes} decoded)" if arrival.protocol is not None else ""
+    answer = f"{arrival.status.value}, {arrival.text}" if arrival.text else str(arrival.status.value)
+    size = f"{arrival.body_bytes} bytes{decoded}, {arrival.samples} samples"
+    return f"{arrival.method} {arrival.path}: {what}, {size}: {answer}"

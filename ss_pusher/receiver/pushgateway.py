@@ -160,12 +160,13 @@ def _from_text(body: bytes) -> Parsed:
         for metric in text_string_to_metric_families(text):
             # The parser moves counters to names with _total, or without in the family's name.
             plain = metric.type != "counter" or metric.name in declared
+            kind = "untyped" if metric.type == "unknown" else metric.type
             name = metric.name if plain else f"{metric.name}_total"
             for sample in metric.samples:
                 if sample.timestamp is not None:
                     raise RefusedError(f"{sample.name} has a timestamp or an exemplar")
                 sample_name = name if metric.type == "counter" else sample.name
-                yield name, metric.type, metric.documentation, sample_name, sample.labels, sample.value
+                yield name, kind, metric.documentation, sample_name, sample.labels, sample.value
     except ValueError as error:
         raise RefusedError(f"text format parsing error: {error}") from error
 
@@ -197,7 +198,7 @@ def _from_delimited(body: bytes) -> Parsed:
                     f"the family {family.name} has timestamps, exemplars or fields that are not known here"
                 )
             yield from _samples(family)
-    except (DecodeError, ValueError) as error:
+    except (DecodeError, ValueError, OverflowError) as error:
         raise RefusedError(f"the body is no delimited MetricFamily: {error}") from error
 
 

@@ -126,7 +126,9 @@ def protocol_of(headers: Mapping[str, str]) -> Protocol:
         )
     message = dict(parameter.partition("=")[::2] for parameter in parameters).get("proto", "")
     if message not in _PROTOCOLS:
-        raise RefusedError(f"the message {message!r} is not known here", HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+        raise RefusedError(
+            f"Content-Type names the message {message!r}, which is not known here", HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+        )
     protocol = _PROTOCOLS[message]
     expected = {"Content-Encoding": "snappy", "X-Prometheus-Remote-Write-Version": _VERSIONS[protocol]}
     for name, value in expected.items():

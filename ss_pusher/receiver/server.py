@@ -132,11 +132,17 @@ class _Handler(BaseHTTPRequestHandler):
             text = f"the body has {length} bytes; at most {_MAX_BODY_BYTES} are allowed\n"
             self._send(Answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text), close=True)
         else:
-            body = self.rfile.read(int(length))
-            method = HTTPMethod(self.command)
-            self._send(self.server.answer(method, urlsplit(self.path).path, self.headers, body), close=False)
+            self._answer(int(length))
 
     do_PUT = do_POST = do_DELETE = do_GET  # noqa: N815 - http.server finds the methods by these names
+
+    def _answer(self, length: int) -> None:
+        body = self.rfile.read(length)
+        if len(body) < length:
+            self.close_connection = True  # the client went away
+            return
+        method, path = HTTPMethod(self.command), urlsplit(self.path).path
+        self._send(self.server.answer(method, path, self.headers, body), close=False)
 
     def _send(self, answer: Answer, *, close: bool) -> None:
         body = answer.text.encode()

@@ -20,7 +20,7 @@ class Outcome(NamedTuple):
 
 
 class Store:
-    """At most `max_series` series, those written to last; of each the last `samples_per_series`."""
+    """At most `max_series` series and families, the last ones; of each series the last `samples_per_series`."""
 
     def __init__(self, samples_per_series: int, max_series: int) -> None:
         self.points: dict[Labels, deque[Point]] = {}
@@ -41,6 +41,8 @@ class Store:
         self.families.update(
             (_family(series), series.metadata) for series in write.series if series.metadata is not None
         )
+        for name in list(self.families)[: -self._max_series]:
+            del self.families[name]
         histograms = sum(isinstance(point, Histogram) for _, point, _ in accepted)
         return Outcome(len(accepted) - histograms, histograms, problems)
 

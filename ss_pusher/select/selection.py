@@ -104,7 +104,9 @@ class Selection:
         number = self._tick + 1
         tick = self._observed(groups, number, seconds)
         tokens = self._budget.refilled(self._tokens, seconds)
-        room = Room(max(0, max_groups - self.remainders), max(0, math.floor(tokens / self._series_per_group)))
+        coming = int(np.count_nonzero(self._remainders_since == 0))  # remainders that the budget must still pay
+        affordable = math.floor(tokens / self._series_per_group) - coming
+        room = Room(max(0, max_groups - self.remainders), max(0, affordable))
         decision = decide(tick.candidates, number, self._rules, room)
         now = decision.candidates
         members, owner = owned(now, tick.own, tick.network)

@@ -220,7 +220,7 @@ class Dispatcher:
 
     def _divide(self, request: Request) -> bool:
         """Let the parts of the request wait in its place; False where it cannot be divided, or not any more."""
-        if request.samples == 1 or self._tries <= 0 or not self._reshape:
+        if request.samples <= 1 or self._tries <= 0 or not self._reshape:
             return False
         try:
             parts = self._reshape.split(request)

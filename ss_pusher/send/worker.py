@@ -84,27 +84,29 @@ class Worker:
         return accepted
 
     def _run(self) -> None:
-        while not self._over():
-            until = float("inf") if self._stop_at is None else self._stop_at
-            delay = self._dispatcher.step(_IDLE, until)
+        stop_at = self._stop_at
+        while not self._over(stop_at):
+            delay = self._dispatcher.step(_IDLE, float("inf") if stop_at is None else stop_at)
             self._tell_pending()
             with self._changed:
                 self._changed.notify_all()
-            if delay and not self._pause(delay):
+            if delay and not self._pause(delay, stop_at):
                 return
+            stop_at = self._stop_at
 
-    def _over(self) -> bool:
-        if self._stop_at is None:
-            return False
-        return self._clock() >= self._stop_at or not self._queue.pending().requests
+    def _over(self, stop_at: float | None) -> bool:
+        return stop_at is not None and (self._clock() >= stop_at or not self._queue.pending().requests)
 
-    def _pause(self, delay: float) -> bool:
-        """Wait; False where there is no sense in another try before the end."""
+    def _pause(self, delay: float, stop_at: float | None) -> bool:
+        """Wait; False where there is no sense in another try before the end.
+
+        A stop ends the wait, and what could not be sent gets one more try at once.
+        """
         with self._changed:
-            if self._stop_at is None:
+            if stop_at is None:
                 stopping = self._changed.wait_for(lambda: self._stop_at is not None, delay)
                 return not stopping or not self._dispatcher.held
-            if self._clock() + delay >= self._stop_at:
+            if self._clock() + delay >= stop_at:
                 return False
             self._changed.wait_for(lambda: False, delay)
             return True

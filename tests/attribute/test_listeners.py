@@ -90,3 +90,12 @@ def test_a_listener_that_vanished_is_remembered_as_long_as_its_connections_last(
     for tick in range(1, 10):
         listeners.observe(flow, tick * KEEP_SECONDS)
     assert inbound(listeners, flow) == [True]
+
+
+def test_a_listener_that_vanished_is_not_remembered_for_another_one_on_its_port() -> None:
+    flow = row("10.0.0.1:80", "10.9.9.9:5")
+    other = listening("10.0.0.2:80")
+    listeners = learned(listening("10.0.0.1:80"), other)
+    for tick in range(1, 4):
+        listeners.observe(other, tick * KEEP_SECONDS)
+    assert inbound(listeners, flow) == [False]

@@ -137,3 +137,19 @@ def test_a_process_that_ends_during_the_pass_is_no_error(tmp_path: Path) -> None
     processes = Processes(tmp_path, lambda: 0.0)
     assert pids(processes, 4711, 4712) == [7, 0]
     assert processes.command(7) == ""
+
+
+def test_the_pass_ends_when_every_socket_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for pid in (5, 6, 10):
+        (tmp_path / f"proc/{pid}/fd").mkdir(parents=True)
+        (tmp_path / f"proc/{pid}/fd/0").symlink_to("socket:[4711]" if pid > 5 else "pipe:[4711]")
+    looked_into = []
+    real = process.socket_inodes
+
+    def watched(proc: Path, pid: int) -> Iterator[int]:
+        looked_into.append(pid)
+        return real(proc, pid)
+
+    monkeypatch.setattr(process, "socket_inodes", watched)
+    assert pids(Processes(tmp_path, lambda: 0.0), 4711) == [6]
+    assert looked_into == [5, 6]

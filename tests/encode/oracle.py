@@ -12,7 +12,6 @@ from ss_pusher.proto import remote_write_v1_pb2 as v1
 from ss_pusher.proto import remote_write_v2_pb2 as v2
 
 STALE: float = struct.unpack("<d", bytes.fromhex("020000000000f07f"))[0]
-TYPES = {MetricType.COUNTER: 1, MetricType.GAUGE: 2, MetricType.HISTOGRAM: 3}
 
 
 @dataclass
@@ -72,11 +71,11 @@ class Oracle:
                 yield self._series(
                     block.family, f"{name}_sum", labels, {}, _sample(snapshot, block, row, float(block.sums[row]))
                 )
-                yield self._series(block.family, f"{name}_count", labels, {}, _sample(snapshot, block, row, float(total)))
+                yield self._series(
+                    block.family, f"{name}_count", labels, {}, _sample(snapshot, block, row, float(total))
+                )
 
-    def _series(
-        self, family: Family, name: str, labels: Labels, more: Mapping[str, str], sample: Sample
-    ) -> Series:
+    def _series(self, family: Family, name: str, labels: Labels, more: Mapping[str, str], sample: Sample) -> Series:
         merged = {**self._external_labels, **dict(labels), **more, "__name__": name}
         pairs = sorted((pair for pair in merged.items() if pair[1]), key=lambda pair: pair[0].encode())
         if family.type is MetricType.GAUGE:
@@ -132,7 +131,7 @@ def message_v2(expected: Sequence[Series], symbols: Sequence[str]) -> v2.Request
                     for sample in series.samples
                 ],
                 metadata=v2.Metadata(
-                    type=v2.Metadata.MetricType.ValueType(TYPES[series.family.type]),
+                    type=f"METRIC_TYPE_{series.family.type.name}",
                     help_ref=reference[series.family.help],
                     unit_ref=reference[series.family.unit],
                 ),
@@ -143,8 +142,13 @@ def message_v2(expected: Sequence[Series], symbols: Sequence[str]) -> v2.Request
 
 
 def decode_v1(request: Request) -> v1.WriteRequest:
-    return v1.WriteRequest.FromString(snappy.uncompress(request.body))
+    return v1.WriteRequest.FromString(uncompressed(request))
 
 
 def decode_v2(request: Request) -> v2.Request:
-    return v2.Request.FromString(snappy.uncompress(request.body))
+    return v2.Request.FromString(uncompressed(request))
+
+
+def uncompressed(request: Request) -> bytes:
+    body: bytes = snappy.uncompress(request.body)  # type: ignore[attr-defined,no-untyped-call] # python-snappy has no types
+    return body

@@ -26,11 +26,15 @@ BOUNDS = ((), (0.005,), (0.005, 1.0, 2.5, 1e6))
 # Not surrogates, which UTF-8 cannot express; long values pass the length that fits one byte.
 _TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8)
 _VALUES = st.one_of(
-    st.just(math.nan), st.floats(allow_nan=False), st.sampled_from([0.0, -0.0, 1.0, math.inf, -math.inf, 5e-324, 2.0**53])
+    st.just(math.nan),
+    st.floats(allow_nan=False),
+    st.sampled_from([0.0, -0.0, 1.0, math.inf, -math.inf, 5e-324, 2.0**53]),
 )
 
 external_labels = st.dictionaries(
-    st.sampled_from(["Zone", "__above__", "direction", "instance", "job", "z"]), st.one_of(_TEXT, st.just("")), max_size=4
+    st.sampled_from(["Zone", "__above__", "direction", "instance", "job", "z"]),
+    st.one_of(_TEXT, st.just("")),
+    max_size=4,
 )
 
 

@@ -1,12 +1,18 @@
+"""Remote write 2.0: every request is what protobuf would have made of the snapshots."""
+
 from collections.abc import Mapping
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ss_pusher.encode.remote_write_v2 import encoder
-from ss_pusher.model import Request, Snapshot
-from ss_pusher.proto import remote_write_v2_pb2 as v2
+from ss_pusher.model import Block, Family, MetricType, Protocol, Request, Snapshot
 from tests.encode import oracle, snapshots
+from tests.encode.snapshots import TIME_MS
+
+SENT = Family("ss_flow_sent_bytes_total", MetricType.COUNTER, "Payload.", "bytes")
+SOCKETS = Family("ss_flow_sockets", MetricType.GAUGE, "Sockets.")
 
 
 def assert_equal(requests: list[Request], expected: list[oracle.Series]) -> None:
@@ -21,7 +27,7 @@ def assert_equal(requests: list[Request], expected: list[oracle.Series]) -> None
 
 
 @given(snapshots.histories(), snapshots.external_labels, st.integers(1, 30))
-def test_requests_decode_to_what_protobuf_would_have_made_of_the_snapshots(
+def test_requests_decode_to_what_protobuf_makes_of_the_snapshots(
     history: list[Snapshot], external_labels: Mapping[str, str], max_samples: int
 ) -> None:
     encode = encoder(external_labels, max_samples)
@@ -30,3 +36,52 @@ def test_requests_decode_to_what_protobuf_would_have_made_of_the_snapshots(
         assert_equal(encode.encode(snapshot), reference.encode(snapshot))
     time_ms = history[-1].time_ms + 1
     assert_equal(encode.stale(time_ms), reference.stale(time_ms))
+
+
+def test_a_hundred_thousand_series_decode_to_what_protobuf_makes_of_them() -> None:
+    families = tuple(Family(f"ss_flow_{index}_total", MetricType.COUNTER, f"Help {index}.") for index in range(100))
+    labels = tuple((("remote_address", f"10.0.{row >> 8}.{row & 255}"), ("unit", "ü")) for row in range(1000))
+    values = np.random.default_rng(1).random((100, 1000)) * 1e9
+    snapshot = Snapshot(TIME_MS, 0, (Block(families, labels, values, np.full(1000, TIME_MS - 1)),))
+    requests = encoder({"job": "j"}, 10_000).encode(snapshot)
+    assert [request.samples for request in requests] == [10_000] * 10
+    assert_equal(requests, oracle.Oracle({"job": "j"}).encode(snapshot))
+
+
+def test_the_first_symbol_is_empty_none_is_repeated_and_each_request_has_only_its_own() -> None:
+    labels = tuple((("group", f"g{row}"),) for row in range(4))
+    block = Block((SENT, SOCKETS), labels, np.ones((2, 4)), np.full(4, TIME_MS))
+    first, second = encoder({"job": "g0"}, 4).encode(Snapshot(TIME_MS, 0, (block,)))
+    for request, groups in ((first, {"g0", "g1"}), (second, {"g0", "g2", "g3"})):
+        symbols = list(oracle.decode_v2(request).symbols)
+        names = {"__name__", SENT.name, SENT.help, SENT.unit, SOCKETS.name, SOCKETS.help, "group", "job"}
+        assert symbols[0] == ""
+        assert sorted(symbols[1:]) == sorted(names | groups)
+        assert request.protocol is Protocol.REMOTE_WRITE_2
+
+
+def test_counters_and_histograms_carry_their_start_and_gauges_do_not() -> None:
+    block = Block((SENT, SOCKETS), ((), (("group", "g"),)), np.ones((2, 2)), np.array([TIME_MS - 7000, 0]))
+    (request,) = encoder({}, 100).encode(Snapshot(TIME_MS, 0, (block,)))
+    starts = [series.samples[0].start_timestamp for series in oracle.decode_v2(request).timeseries]
+    assert starts == [TIME_MS - 7000, 0, 0, 0]
+
+
+def test_a_new_start_is_told_although_the_series_stay() -> None:
+    encode = encoder({}, 100)
+    for start_ms in (TIME_MS, TIME_MS + 500):
+        block = Block((SENT,), ((),), np.ones((1, 1)), np.array([start_ms]))
+        (request,) = encode.encode(Snapshot(start_ms + 1000, start_ms, (block,)))
+        assert oracle.decode_v2(request).timeseries[0].samples[-1].start_timestamp == start_ms
+
+
+def test_symbols_of_series_that_ended_do_not_pile_up() -> None:
+    encode = encoder({}, 10_000)
+    sizes = []
+    for tick in range(100):
+        labels = tuple((("group", f"tick {tick} group {row}"),) for row in range(100))
+        block = Block((SENT,), labels, np.ones((1, 100)), np.full(100, TIME_MS))
+        (request,) = encode.encode(Snapshot(TIME_MS + tick, 0, (block,)))
+        sizes.append(len(oracle.decode_v2(request).symbols))
+    # Of 10,000 in all, 200 are in use in a tick: those of the new series and of the ended ones.
+    assert max(sizes) < 500

@@ -58,10 +58,11 @@ def population(host: Host) -> Iterator[Sockets]:
 def _open(opened: ExitStack, cgroups: Sequence[Path]) -> None:
     for addresses, family in ((IPV4, socket.AF_INET), (IPV6, socket.AF_INET6)):
         for number, (address, port) in enumerate(itertools.product(addresses, PORTS)):
+            source = addresses[number % len(addresses)]
             with inside(cgroups[number % 2]):
                 listener = opened.enter_context(socket.create_server((address, port), family=family))
-            source = addresses[number % len(addresses)]
-            client, server = _connect(opened, listener, (address, port), source, mark=MARKS[number % 3])
+            with inside(cgroups[number // 2 % 2]):
+                client, server = _connect(opened, listener, (address, port), source, mark=MARKS[number % 3])
             if port == PORTS[0]:
                 client.shutdown(socket.SHUT_WR)
             elif address == addresses[0]:

@@ -129,7 +129,12 @@ def rules_of(conditions: Mapping[str, st.SearchStrategy[object]]) -> st.SearchSt
     return st.builds(lambda keeps, given: Rule(keeps=keeps, **given), st.booleans(), chosen)
 
 
-rules = st.lists(rules_of(conditions), max_size=6)
+def with_end(rules: st.SearchStrategy[Rule]) -> st.SearchStrategy[list[Rule]]:
+    """Several of them, which end with keeping the rest or with dropping it."""
+    return st.builds(lambda some, end: some + end, st.lists(rules, max_size=4), st.sampled_from([[], [DROP_REST]]))
+
+
+rules = with_end(rules_of(conditions))
 
 thorough = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -154,12 +159,17 @@ def test_listening_sockets_always_pass(scene: Scene, rules: list[Rule]) -> None:
 
 
 @thorough
-@given(st.lists(rules_of({name: conditions[name] for name in EXACT}), max_size=6))
+@given(with_end(rules_of({name: conditions[name] for name in EXACT})))
 def test_what_the_kernel_can_decide_it_decides_alone(scene: Scene, rules: list[Rule]) -> None:
     passed = scene.passed(rules)
     connections = passed.take(passed.state != TcpState.LISTEN)
     kept = scene.sockets.take(scene.sockets.state != TcpState.LISTEN)
     assert cookies(connections) == scene.kept(kept, rules)
+
+
+def test_a_socket_that_is_bound_to_no_interface_is_known_to_be_on_none_by_name(scene: Scene) -> None:
+    passed = scene.passed([Rule(keeps=True, interfaces=("lo",)), DROP_REST])
+    assert set(passed.interface[passed.state != TcpState.LISTEN].tolist()) == {1}
 
 
 @thorough
@@ -245,7 +255,9 @@ def test_without_rules_the_kernel_is_asked_for_everything() -> None:
 
 
 def test_rules_of_which_the_kernel_would_refuse_nothing_need_no_program() -> None:
-    assert compile_rules([Rule(keeps=True, remote_ports=((443, 443),))], ANYWHERE).bytecode == b""
+    keep, drop = (Rule(keeps=keeps, remote_ports=((443, 443),)) for keeps in (True, False))
+    assert compile_rules([keep], ANYWHERE).bytecode == b""
+    assert compile_rules([Rule(keeps=True), drop], ANYWHERE).bytecode == b""
 
 
 def test_states_are_left_out_as_far_as_no_event_comes_of_them() -> None:

@@ -2,7 +2,7 @@
 
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
@@ -23,6 +23,7 @@ STATES: Final = frozenset(
         TcpState.FIN_WAIT2,
     }
 )
+_STILL: Final = 20
 _SYNACK_AFTER_DATA: Final = 3600  # TCP_DEFER_ACCEPT in seconds: until data comes, the server has a request socket only
 
 
@@ -39,7 +40,7 @@ def every_kind() -> Iterator[None]:
         _time_wait(opened)
         _request(opened)
         _unanswered(opened)
-        wait_for(_at_rest(), "every kind of socket is there and at rest")
+        wait_for(_rest(), "every kind of socket is there and at rest")
         yield
 
 
@@ -115,19 +116,20 @@ def _unanswered(opened: ExitStack) -> None:
     full = opened.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
     for _ in range(3):
         client = opened.enter_context(socket.socket())
-        client.setblocking(False)
+        client.settimeout(0)
         client.connect_ex(full.getsockname())
 
 
-def _at_rest() -> "Callable[[], bool]":
-    """Whether all kinds are there, and no established flow has a timer left or moved since it was asked before."""
+def _rest() -> Callable[[], bool]:
+    """A condition: all kinds are there, and the established ones did not move in the last times it was asked."""
+    fields = [FIELDS[name] for name in ("segs_in", "segs_out")]
     seen: list[object] = []
 
     def at_rest() -> bool:
         with Dumper() as dumper:
-            sockets = dumper.dump(list(AddressFamily), list(TcpState), [FIELDS[name] for name in ("timer", "segs_in", "segs_out")])
+            sockets = dumper.dump(list(AddressFamily), list(TcpState), fields)
         flows = sockets.take(sockets.state == TcpState.ESTABLISHED)
-        ...
-        return STATES <= set(sockets.state.tolist())
+        seen.append([column.tolist() for column in (flows.cookie, *flows.info.values())])
+        return set(sockets.state.tolist()) == STATES and seen[-_STILL:] == [seen[-1]] * _STILL
 
     return at_rest

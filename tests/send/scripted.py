@@ -65,6 +65,8 @@ class Scripted:
     connections: int = 0
     broken: threading.Event = field(default_factory=threading.Event)
     scheme: str = "http"
+    stop: threading.Event = field(default_factory=threading.Event)
+    sockets: list[socket.socket] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -101,7 +103,6 @@ def scripted(
 
     `connected` is called with each new connection, before TLS; unless it returns True, that was the connection.
     """
-    stop = threading.Event()
     threads: list[threading.Thread] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = Scripted(listener.getsockname()[1], list(scripts), scheme="https" if context else "http")
@@ -114,7 +115,8 @@ def scripted(
                     return
                 server.connections += 1
                 sock.settimeout(PATIENCE)
-                thread = threading.Thread(target=_serve, args=(server, sock, stop, connected, context))
+                server.sockets.append(sock)
+                thread = threading.Thread(target=_serve, args=(server, sock, connected, context))
                 threads.append(thread)
                 thread.start()
 
@@ -123,9 +125,12 @@ def scripted(
         try:
             yield server
         finally:
-            stop.set()
+            server.stop.set()
             listener.shutdown(socket.SHUT_RDWR)
             acceptor.join()
+            for sock in server.sockets:
+                with contextlib.suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
             for thread in threads:
                 thread.join()
 
@@ -133,21 +138,21 @@ def scripted(
 def _serve(
     server: Scripted,
     sock: socket.socket,
-    stop: threading.Event,
     connected: Script | None,
     context: ssl.SSLContext | None,
 ) -> None:
     with contextlib.ExitStack() as stack:
         stack.enter_context(sock)
         stack.push(lambda kind, *_: _note_broken(server, kind))
-        if connected and not connected(Peer(sock, stop)):
+        if connected and not connected(Peer(sock, server.stop)):
             return
         if context:
             sock = stack.enter_context(context.wrap_socket(sock, server_side=True))
+            server.sockets.append(sock)
         reader = stack.enter_context(sock.makefile("rb"))
         while received := _read_request(reader):
             server.requests.append(received)
-            if not server.next_script()(Peer(sock, stop)):
+            if not server.next_script()(Peer(sock, server.stop)):
                 return
 
 

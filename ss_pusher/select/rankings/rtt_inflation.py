@@ -11,9 +11,12 @@ _RTT: Final = "ss_flow_rtt_seconds"
 _LEAST: Final = "ss_flow_rtt_min_seconds"
 
 
+_RESOLUTION: Final = 1e-6
+"""Seconds; the kernel's clock of round-trip times knows nothing shorter."""
+
+
 def _score(groups: Groups, _seconds: float) -> F64:
-    mean, least = gauge(groups, _RTT), gauge(groups, _LEAST)
-    return np.divide(mean, least, out=np.zeros(len(groups)), where=least > 0)
+    return gauge(groups, _RTT) / np.maximum(gauge(groups, _LEAST), _RESOLUTION)
 
 
 RTT_INFLATION: Final = Ranking("rtt_inflation", (_RTT, _LEAST), _score)

@@ -1,0 +1,61 @@
+"""The filters of a configuration: what the kernel applies before the read, and what is decided after it."""
+
+from collections.abc import Collection, Mapping, Sequence
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Final
+
+from ss_pusher import filter as rule_filter
+from ss_pusher.addresses import Address
+from ss_pusher.attribute.attributes import Attributes
+from ss_pusher.attribute.attributor import Attributor
+from ss_pusher.attribute.resolver import Resolver
+from ss_pusher.loopback import stays_on_host
+from ss_pusher.model import Bools, Rule, Sockets
+from ss_pusher.netlink.filter import Known, Program, compile_rules
+
+_LOOPBACK: Final = Rule(keeps=False, remote_networks=(ip_network("127.0.0.0/8"), ip_network("::1/128")))
+_FIRST_ANSWERS_SECONDS: Final = 5.0
+_CAP_NET_ADMIN: Final = 12  # include/uapi/linux/capability.h
+
+
+class Filtering:
+    """Loopback first, where it is not wanted, then the rules in their order. Resolves the hosts that rules name."""
+
+    def __init__(self, rules: Sequence[Rule], attributor: Attributor, *, loopback: bool, closed_flows: bool) -> None:
+        self._rules: Final = tuple(rules)
+        self._attributor: Final = attributor
+        self._loopback: Final = loopback
+        self._closed_flows: Final = closed_flows
+        self._resolver: Final = Resolver(host for rule in rules for host in rule.hosts)
+        self._hosts: Mapping[str, Collection[Address]] = {}
+        self._resolver.start()
+        self._resolver.wait(_FIRST_ANSWERS_SECONDS)
+
+    def close(self) -> None:
+        """Resolve no more."""
+        self._resolver.close()
+
+    def compile(self) -> Program:
+        """The rules as far as the kernel can apply them to the next dump, with what is known of names now."""
+        self._hosts = self._resolver.answers()
+        known = Known(
+            closed_flows=self._closed_flows,
+            net_admin=_has_net_admin(),
+            hosts=self._hosts,
+            cgroups=self._attributor.cgroups(),
+            interfaces=self._attributor.interfaces(),
+        )
+        return compile_rules(self._rules if self._loopback else (_LOOPBACK, *self._rules), known)
+
+    def keep(self, sockets: Sockets, attributes: Attributes) -> Bools:
+        """Bool[n]: what counts of the dump that was asked for by the last `compile`, and of its closed flows."""
+        kept = rule_filter.keep(sockets, attributes, self._rules, self._hosts).kept
+        return kept if self._loopback else kept & ~stays_on_host(sockets)
+
+
+def _has_net_admin() -> bool:
+    """Whether the kernel tells this process the marks of sockets: proc(5), CapEff."""
+    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    effective = next((line.split()[1] for line in status.splitlines() if line.startswith("CapEff:")), "0")
+    return bool(int(effective, 16) >> _CAP_NET_ADMIN & 1)

@@ -1,0 +1,77 @@
+"""Connections that a test makes and moves data over, byte by byte as it says."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from tests.hosts import Host
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Both ends of a connection."""
+
+    client: socket.socket
+    server: socket.socket
+
+    def ask(self, count: int) -> None:
+        """Send so many bytes from the client, and wait until they are read."""
+        _move(self.client, self.server, count)
+
+    def answer(self, count: int) -> None:
+        """Send so many bytes to the client, and wait until they are read."""
+        _move(self.server, self.client, count)
+
+    def close(self) -> None:
+        """The client closes first, as most do."""
+        self.client.close()
+        self.server.close()
+
+
+@dataclass(frozen=True)
+class Service:
+    """A listening socket, and where its clients come from; None is where the test runs."""
+
+    listener: socket.socket
+    opened: ExitStack
+    clients: Host | None = None
+
+    @property
+    def port(self) -> int:
+        port: int = self.listener.getsockname()[1]
+        return port
+
+    def connect(self) -> Connection:
+        """Open a connection, which is closed in the end at the latest."""
+        address = self.listener.getsockname()[:2]
+        client = self.clients.call(lambda: socket.create_connection(address)) if self.clients else _connect(address)
+        server, _ = self.listener.accept()
+        return Connection(self.opened.enter_context(client), self.opened.enter_context(server))
+
+
+@contextmanager
+def service(address: str = "127.0.0.1", *, at: Host | None = None, clients: Host | None = None) -> Iterator[Service]:
+    """Listen on any free port of an address."""
+    with ExitStack() as opened:
+        listener = at.call(lambda: _listen(address)) if at else _listen(address)
+        yield Service(opened.enter_context(listener), opened, clients)
+
+
+def _listen(address: str) -> socket.socket:
+    return socket.create_server((address, 0), family=socket.AF_INET6 if ":" in address else socket.AF_INET)
+
+
+def _connect(address: tuple[str, int]) -> socket.socket:
+    return socket.create_connection(address)
+
+
+def _move(sender: socket.socket, receiver: socket.socket, count: int) -> None:
+    """In pieces that fit the buffers, so that no thread is needed."""
+    while count:
+        piece = min(count, 1 << 14)
+        sender.sendall(bytes(piece))
+        left = piece
+        while left:
+            left -= len(receiver.recv(left))
+        count -= piece
