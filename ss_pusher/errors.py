@@ -25,5 +25,9 @@ class EncodeError(SsPusherError):
     """A snapshot cannot be expressed in the sink's format."""
 
 
+class SpoolError(SsPusherError):
+    """A spool cannot be opened: its directory cannot be used, or another process has it."""
+
+
 class AddressInUseError(SsPusherError):
     """A listening address is taken or not ours."""

@@ -4,170 +4,221 @@ The ledger remembers the last counters of each flow by its socket cookie, which 
 no I/O and reads no clock: each tick hands it a complete dump, and the events that were drained after that dump.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Final, Self
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import reduce
+from typing import Any, Final, Self, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
-from ss_pusher.model import F64, I64, U64, Bools, Flows, LedgerField, Movement, Rows, Sockets
+from ss_pusher.model import F64, I64, U8, U64, Bools, Flows, LedgerField, Movement, Rows, Sockets
 
-LIFE: Final = ("bytes_acked", "bytes_received", "bytes_retrans", "bytes_sent", "delivered")
-"""Fields of tcp_info that are accounted for whatever is exported: they tell how a flow lived."""
+LIFE: Final = ("bytes_acked", "bytes_received", "bytes_retrans", "bytes_sent", "delivered", "segs_out")
+"""Fields of tcp_info that never fall while a connection lives. They are accounted for whatever is exported."""
 
 NEEDS: Final = (*LIFE, "min_rtt")
 """Fields of tcp_info that the sockets must have, besides those that the ledger is asked to account for."""
 
-_WIDEST_BITS: Final = 64
+_MOST_AWAITED: Final = 1 << 16
+
+_Item = TypeVar("_Item", bound=np.generic)
+
+
+class _Word(IntEnum):
+    """What the last tick said of a flow."""
+
+    OPEN = 0  # the dump had it
+    ENDED = 1  # the dump had it, and then its end was announced
+    NONE = 2  # nothing: its announcement is late, or an application still holds the dead socket
+    LOST = 3  # nothing, and announcements were lost
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """The last word on each flow, as columns: flows stand along the last axis of each."""
+    """The last word on flows, as columns: flows stand along the last axis of each."""
 
     cookie: U64
     endpoints: U64
     kept: Bools
-    missing: Bools  # was not in the last dump, and no event came: it may be late
+    word: U8
     keys: U64  # [words, flows]
-    counters: U64  # [fields, flows]
+    counters: tuple[npt.NDArray[Any], ...]  # one a field, as wide as the kernel's
 
     def __len__(self) -> int:
         return len(self.cookie)
 
     @classmethod
     def of(cls, flows: Flows, names: Sequence[str]) -> Self:
-        counters = np.empty((len(names), len(flows)), dtype=np.uint64)
-        for row, name in zip(counters, names, strict=True):
-            row[:] = flows.sockets.info[name]
-        missing = np.zeros(len(flows), dtype=np.bool_)
-        return cls(flows.sockets.cookie, _endpoints(flows.sockets), flows.kept, missing, flows.keys.T, counters)
-
-    def blank(self) -> Self:
-        """One flow of which nothing is known."""
-        columns = (getattr(self, f.name) for f in fields(self))
-        return type(self)(*(np.zeros((*column.shape[:-1], 1), column.dtype) for column in columns))
+        sockets = flows.sockets
+        # Copied, so that they do not keep all columns of the dump in memory until the next one.
+        counters = tuple(sockets.info[name].copy() for name in names)
+        word = np.full(len(flows), _Word.OPEN, dtype=np.uint8)
+        return cls(sockets.cookie.copy(), _endpoints(sockets), flows.kept, word, flows.keys.T, counters)
 
     def take(self, rows: Rows | Bools) -> Self:
-        if rows.dtype == np.bool_ and rows.all():
-            return self
-        return type(self)(*(getattr(self, f.name)[..., rows] for f in fields(self)))
+        return type(self)(
+            self.cookie[rows],
+            self.endpoints[rows],
+            self.kept[rows],
+            self.word[rows],
+            self.keys[:, rows],
+            tuple(column[rows] for column in self.counters),
+        )
 
     def join(self, more: Self) -> Self:
-        if not len(more):
-            return self
-        return type(self)(*(np.concatenate([getattr(k, f.name) for k in (self, more)], axis=-1) for f in fields(self)))
+        return type(self)(
+            _joined(self.cookie, more.cookie),
+            _joined(self.endpoints, more.endpoints),
+            _joined(self.kept, more.kept),
+            _joined(self.word, more.word),
+            _joined(self.keys, more.keys),
+            tuple(map(_joined, self.counters, more.counters)),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class _Steps:
     """How flows went on from what was known before."""
 
-    rows: Rows  # [flows], where each stands among those known before; -1: it is new
-    silent: Bools  # [known before], those of which nothing is said now
-    moved: U64  # [fields, flows]
-    reborn: Bools  # [flows], disconnected in between: the counters began again from 0
+    before: tuple[_Known, ...]  # looked through as if it were one table; joined, it would be copied in each tick
+    rows: Rows  # [flows], where each stands in it; -1: it is new
+    unheard: _Known  # those before of which nothing is said now
 
 
 class Ledger:
-    """Turns dumps and destroy events into increments. Its memory is bounded by the flows that are open."""
+    """Turns dumps and destroy events into increments.
+
+    Its memory is bounded by the flows that are open, and 65,536 of those that vanished and may still be heard of.
+    """
 
     def __init__(self, names: Iterable[str]) -> None:
         """Account for these fields of tcp_info, for those in `LIFE`, and for those of `LedgerField`."""
         self._kernel: Final = tuple(sorted({*names, *LIFE} - set(LedgerField)))
-        self._known: _Known | None = None
+        self._known: tuple[_Known, ...] = ()  # those that vanished, and those that were open at the last tick
+        self._complete = True
         self.fields: Final = (*self._kernel, *LedgerField)
 
-    def advance(self, opened: Flows, closed: Flows) -> Movement:
+    def advance(self, opened: Flows, closed: Flows, *, complete: bool) -> Movement:
         """Account for one tick: the flows of a complete dump, and of the events drained after it.
 
-        No cookie may stand in either of them twice (see `each_once`). The rows of the movement are those of `opened`,
-        then of `closed`, each in its order, then the flows that were lost.
+        No cookie may stand in either of them twice (see `each_once`). `complete` says that no event was lost since the
+        last call. The rows of the movement are those of `opened`, then of `closed`, each in its order, then lost flows.
 
         The first call sets the baseline: what a flow had moved before it is credited to nobody.
         """
-        bits = [8 * opened.sockets.info[name].dtype.itemsize for name in self._kernel]
         now, final = _Known.of(opened, self._kernel), _Known.of(closed, self._kernel)
-        before = self._known
-        if before is None:
-            before = now.join(final.take(_find(final.cookie, now.cookie) < 0))
+        dumped = _find(final.cookie, now.cookie)
+        went_on = _follow(now, self._known or (final.take(dumped < 0), now))
+        dumped = dumped[dumped >= 0]
+        ended = _follow(final, (went_on.unheard.join(now.take(dumped)),))
+        now.word[dumped] = _Word.ENDED
+        vanished, lost = _await(ended.unheard, complete=complete and self._complete)
+        self._known, self._complete = (vanished, now), complete
 
-        went_on = _compare(now, before, bits)
-        latest = now.join(before.take(went_on.silent))
-        ended = _compare(final, latest, bits)
+        increments = np.zeros((len(self.fields), len(now) + len(final) + len(lost)), dtype=np.int64)
+        of_open, of_closed, of_lost = np.split(increments, [len(now), len(now) + len(final)], axis=1)
+        self._credit_open(now, went_on, of_open)
+        recalled = _recall(final, ended)
+        closed_bytes = self._credit_closed(closed.sockets, final, recalled, ended, of_closed)
+        self._count(of_lost, {LedgerField.LOST: np.ones(len(lost), dtype=np.int64)})
+        keys, kept = _joined(now.keys, recalled.keys, lost.keys), _joined(now.kept, recalled.kept, lost.kept)
+        return Movement(self.fields, keys.T, kept, increments, closed_bytes)
 
-        # An event may come a tick late. A flow of which two ticks say nothing is lost.
-        lost = ended.silent & latest.missing
-        missing = np.arange(len(latest)) >= len(now)
-        self._known = replace(latest, missing=missing).take(ended.silent & ~lost)
+    def _credit_open(self, now: _Known, steps: _Steps, into: I64) -> None:
+        anew = self._move(now, steps, into)
+        new = steps.rows < 0
+        self._count(into, {LedgerField.OPENED: anew | new, LedgerField.CLOSED: anew, LedgerField.WIPED: anew})
 
-        recalled = _recall(final, latest, ended.rows)
-        payload, unborn = self._lives(closed.sockets, final, recalled)
-        wiped = (ended.reborn | (closed.sockets.remote_port == 0)) & ~unborn
-        told = closed.kept & ~unborn & ~(wiped & (ended.rows < 0))
-        everyone = now.join(recalled).join(latest.take(lost))
-        counted = _count(went_on, ended, unborn, wiped, int(lost.sum()))
-        moved = np.zeros((len(self._kernel), len(everyone)), dtype=np.uint64)
-        moved[:, : len(now)] = went_on.moved
-        moved[:, len(now) : len(now) + len(final)] = ended.moved
-        increments = np.concatenate([moved.view(np.int64), counted])
-        return Movement(self.fields, everyone.keys.T, everyone.kept, increments, payload[told])
-
-    def _lives(self, closed: Sockets, final: _Known, recalled: _Known) -> tuple[F64, Bools]:
-        """Payload over the whole life [flows] of those that ended, and which of them were never established.
+    def _credit_closed(self, sockets: Sockets, final: _Known, recalled: _Known, steps: _Steps, into: I64) -> F64:
+        """Credit those that ended; payload over the whole life of those of which it is known, and which were kept.
 
         The kernel may have wiped the counters before the event; what was known of the flow then speaks for it.
         min_rtt survives the wiping (measured on 6.18), so it tells an aborted connection from one that never came up.
         """
-        known = np.where(final.counters.any(axis=0), final.counters, recalled.counters)
-        acked, received, retransmitted, sent, delivered = (known[self._kernel.index(name)] for name in LIFE)
-        payload = (sent - retransmitted + received).astype(np.float64)
-        return payload, ~closed.known("min_rtt") & (acked == 0) & (received == 0) & (delivered == 0)
+        anew, new = self._move(final, steps, into), steps.rows < 0
+        again = (anew & into.any(axis=0)).astype(np.int64)
+        last = [(final.counters[row], recalled.counters[row]) for row in map(self._kernel.index, LIFE)]
+        blank = ~np.any([told for told, _ in last], axis=0)
+        acked, received, retransmitted, sent, delivered, _ = (np.where(blank, known, told) for told, known in last)
+        unborn = ~sockets.known("min_rtt") & (acked == 0) & (received == 0) & (delivered == 0)
+        wiped = (anew | (sockets.remote_port == 0)) & ~unborn
+        counts = {
+            LedgerField.OPENED: again + new,
+            LedgerField.CLOSED: again + 1,
+            LedgerField.CONNECT_FAILURES: unborn,
+            LedgerField.WIPED: wiped,
+        }
+        self._count(into, counts)
+        # The kernel counts a retransmission before it knows that it could be sent.
+        payload: U64 = sent - np.minimum(retransmitted, sent) + received
+        told: Bools = recalled.kept & ~unborn & ~(wiped & new)
+        return payload[told].astype(np.float64)
+
+    def _move(self, flows: _Known, steps: _Steps, into: I64) -> Bools:
+        """Write what each flow moved [fields, flows]; which of them were disconnected and live anew [flows].
+
+        Unsigned integers wrap here as they do in the kernel. No counter advances by half its range in a tick: one that
+        seems to has fallen, and began again from 0. If it is one of `LIFE`, all the others of the flow did too.
+        """
+        found = steps.rows >= 0
+        anew: Bools = found & (_at(steps.rows, [known.endpoints for known in steps.before]) != flows.endpoints)
+        columns = zip(self._kernel, flows.counters, *(known.counters for known in steps.before), strict=True)
+        for moved, (name, column, *before) in zip(into, columns, strict=False):
+            difference = column - _at(steps.rows, before)
+            fell = difference.view(f"i{difference.itemsize}") < 0
+            moved[:] = np.where(fell, column, difference)
+            if name in LIFE:
+                anew |= fell & found
+        rows = np.flatnonzero(anew)
+        for moved, column in zip(into, flows.counters, strict=False):
+            moved[rows] = column[rows]
+        return anew
+
+    def _count(self, into: I64, counts: Mapping[LedgerField, Bools | I64]) -> None:
+        for name, count in counts.items():
+            into[self.fields.index(name)] = count
 
 
-def _compare(flows: _Known, known: _Known, bits: Sequence[int]) -> _Steps:
-    """Go from what is known of each flow to what is said of it now; what was not known began at 0.
+def _follow(flows: _Known, before: tuple[_Known, ...]) -> _Steps:
+    """Find each flow among those known before."""
+    rows = _find(flows.cookie, np.concatenate([known.cookie for known in before]))
+    silent = np.ones(sum(map(len, before)), dtype=np.bool_)
+    silent[rows[rows >= 0]] = False
+    parts = np.split(silent, np.cumsum([len(known) for known in before])[:-1])
+    unheard = (known.take(part & (known.word != _Word.ENDED)) for known, part in zip(before, parts, strict=True))
+    return _Steps(before, rows, reduce(_Known.join, unheard))
 
-    Counters narrower than 64 bits wrap. A wrap and a new life both look like a fall; no counter advances by half its
-    range in a tick, so a fall that would need more is a new life.
+
+def _await(unheard: _Known, *, complete: bool) -> tuple[_Known, _Known]:
+    """Those that may still be heard of, and those that count as lost from now on.
+
+    An event may come a tick late, or hours later: when a peer resets a connection, its socket leaves the dumps at once
+    and ends when its application closes it. So a flow is lost only if events were, in this tick or the one before.
     """
-    rows = _find(flows.cookie, known.cookie)
-    found = rows >= 0
-    silent = np.ones(len(known), dtype=np.bool_)
-    silent[rows[found]] = False
-    # A row beyond the last stands for what was not known.
-    before = known if found.all() else known.join(known.blank())
-    base = before.counters if np.array_equal(rows, np.arange(len(known))) else before.counters[:, rows]
-    moved = flows.counters - base
-    reborn = found & (before.endpoints[rows] != flows.endpoints)
-    for row, width in enumerate(bits):
-        if width == _WIDEST_BITS:
-            reborn |= flows.counters[row] < base[row]
-        else:
-            moved[row] &= np.uint64((1 << width) - 1)
-            reborn |= found & (moved[row] >= np.uint64(1 << (width - 1)))
-    moved[:, reborn] = flows.counters[:, reborn]
-    return _Steps(rows, silent, moved, reborn)
+    too_many = np.arange(len(unheard), 0, -1) > _MOST_AWAITED
+    late = unheard.word == _Word.NONE
+    lost = (late & (not complete) | too_many) & (unheard.word != _Word.LOST)
+    unheard.word[:] = np.where(lost, _Word.LOST, np.maximum(unheard.word, _Word.NONE))
+    return unheard.take(~too_many), unheard.take(lost)
 
 
-def _count(went_on: _Steps, ended: _Steps, unborn: Bools, wiped: Bools, lost: int) -> I64:
-    """The rows of `LedgerField`, [fields, flows]: open flows, closed ones, lost ones."""
-    again = ended.reborn & ended.moved.any(axis=0)
-    nothing = np.zeros(len(went_on.rows), dtype=np.int64)
-    of_open = [went_on.reborn | (went_on.rows < 0), went_on.reborn, nothing, went_on.reborn, nothing]
-    of_closed = [again + (ended.rows < 0), again + 1, unborn, wiped, np.zeros_like(unborn)]
-    of_lost = np.zeros((len(LedgerField), lost), dtype=np.int64)
-    of_lost[-1] = 1
-    return np.concatenate([np.array(of_open, np.int64), np.array(of_closed, np.int64), of_lost], axis=1)
-
-
-def _recall(final: _Known, latest: _Known, rows: Rows) -> _Known:
+def _recall(final: _Known, steps: _Steps) -> _Known:
     """What was known of each flow that ended; of one that never was in a dump, what its event says."""
-    found = rows >= 0
-    recalled = final.take(np.arange(len(final)))
-    for field in fields(_Known):
-        getattr(recalled, field.name)[..., found] = getattr(latest, field.name)[..., rows[found]]
-    return recalled
+    (before,) = steps.before
+    return before.join(final).take(np.where(steps.rows >= 0, steps.rows, len(before) + np.arange(len(final))))
+
+
+def _at(rows: Rows, columns: Sequence[npt.NDArray[_Item]]) -> npt.NDArray[_Item]:
+    """The values in these rows of columns laid end to end; 0 for row -1."""
+    return np.concatenate([*columns, np.zeros(1, columns[0].dtype)])[rows]
+
+
+def _joined(*parts: npt.NDArray[_Item]) -> npt.NDArray[_Item]:
+    """Columns end to end, copied only where there is more than one."""
+    filled = [part for part in parts if part.shape[-1]]
+    return np.concatenate(filled, axis=-1) if len(filled) > 1 else [*filled, parts[0]][0]
 
 
 def _find(cookies: U64, among: U64) -> Rows:

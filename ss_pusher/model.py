@@ -186,16 +186,17 @@ class MetricType(StrEnum):
 
 
 class Preset(IntEnum):
-    """How much of the metrics is wanted; each includes the ones before."""
+    """How much of the metrics is wanted; each includes the ones before, but SS_EXPORTER, which stands alone."""
 
     ESSENTIAL = 1
     STANDARD = 2
     ALL = 3
+    SS_EXPORTER = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A metric as receivers know it. A counter's name ends in _total, as it stands on the wire."""
+    """A metric as receivers know it. The name is that on the wire, with the _total that counters of ours end in."""
 
     name: str
     type: MetricType
@@ -248,6 +249,16 @@ class FlowGauge:
     fold: Fold
     per: int = 1
     unless: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowHistogram:
+    """How a momentary value of the open flows is distributed, divided by `per`. Bounds are inclusive."""
+
+    family: Family
+    field: str
+    bounds: tuple[float, ...]
+    per: int = 1
 
 
 # ---- one tick -------------------------------------------------------------------------------------------------------

@@ -15,8 +15,9 @@ from ss_pusher.app.agent import Agent
 from ss_pusher.app.build import build_agent
 from ss_pusher.app.plan import read_config
 from ss_pusher.config import Config
-from ss_pusher.encode import remote_write_v2, text
+from ss_pusher.encode import text
 from ss_pusher.encode.remote_write_v1 import RemoteWriteV1Encoder
+from ss_pusher.encode.remote_write_v2 import RemoteWriteV2Encoder
 from ss_pusher.loop import Clock, Timeline
 from ss_pusher.model import Block, Labels, Snapshot
 
@@ -116,7 +117,7 @@ def _costs(snapshots: list[Snapshot], config: Config) -> Iterator[tuple[str, str
     most = max((endpoint.queue_config.max_samples_per_send for endpoint in config.remote_write), default=5000)
     for version, encoder in (
         ("remote write 1.0", RemoteWriteV1Encoder(config.external_labels, most)),
-        ("remote write 2.0", remote_write_v2.encoder(config.external_labels, most)),
+        ("remote write 2.0", RemoteWriteV2Encoder(config.external_labels, most)),
     ):
         # The first requests also say what each series is called; those that follow are what it costs.
         requests = [encoder.encode(snapshot) for snapshot in snapshots][-1]

@@ -1,12 +1,10 @@
 """One tick's groups and totals as families of samples."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from ss_pusher.accounts import Totals
 from ss_pusher.group import fold
-from ss_pusher.metrics import host
+from ss_pusher.metrics import host, ss_exporter
 from ss_pusher.model import (
     F64,
     I64,
@@ -14,7 +12,6 @@ from ss_pusher.model import (
     Block,
     Bools,
     Choice,
-    FlowCounter,
     FlowGauge,
     Fold,
     Groups,
@@ -43,18 +40,23 @@ def flow_blocks(groups: Groups, choice: Choice, totals: Totals, exported: frozen
 
 
 def host_blocks(
-    sockets: Sockets, kept: Bools, counters: Sequence[FlowCounter], totals: Totals, exported: frozenset[str]
+    sockets: Sockets, kept: Bools, groups: Groups, totals: Totals, exported: frozenset[str]
 ) -> tuple[Block, ...]:
-    """The ss_tcp_ families whose names are in `exported`, histograms apart; `kept` is the filters' verdict [sockets]."""
+    """The families of the whole host whose names are in `exported`, histograms apart.
+
+    `kept` is the filters' verdict [sockets].
+    """
     start_ms = np.array([totals.host_start_ms], dtype=np.int64)
     sums = [
         (counter.host, total / counter.per)
-        for counter, total in zip(counters, totals.host.tolist(), strict=True)
+        for counter, total in zip(groups.flow_counters, totals.host.tolist(), strict=True)
         if counter.host is not None and counter.host.name in exported
     ]
     blocks = [Block((family,), ((),), np.array([[total]], dtype=np.float64), start_ms) for family, total in sums]
     if host.SOCKETS.name in exported:
         blocks.append(_sockets_by_state(sockets, kept))
+    if ss_exporter.FLOWS.name in exported:
+        blocks.append(Block((ss_exporter.FLOWS,), ((),), np.array([[groups.sockets.sum()]], np.float64), start_ms))
     return tuple(blocks)
 
 

@@ -4,13 +4,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from tests.waiting import wait_for
+
+T = TypeVar("T")
 
 EXECUTABLE: Final = str(Path(sys.executable).with_name("ss-pusher"))
 PATIENCE: Final = 30.0
@@ -48,22 +50,17 @@ class Running:
         """What stands on stderr so far."""
         return self.log.read_text()
 
-    def wait_for_log(self, text: str) -> None:
-        """Wait until the text stands on stderr."""
-        wait_for(lambda: text in self.logged() or self._fail_if_over(), f"{text!r} in the log", PATIENCE)
-
-    def wait_for_output(self, text: str) -> None:
-        """Wait until the text stands on stdout."""
-        wait_for(lambda: text in self.said() or self._fail_if_over(), f"{text!r} on stdout", PATIENCE)
+    def wait_for(self, condition: Callable[[], T], what: str) -> T | None:
+        """Wait until the answer is true, and return it; fail at once when the command has ended."""
+        return wait_for(lambda: condition() or self._fail_if_over(), what, PATIENCE)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal, and return the exit code."""
         self.process.send_signal(number)
         return self.process.wait(PATIENCE)
 
-    def _fail_if_over(self) -> bool:
+    def _fail_if_over(self) -> None:
         assert self.process.poll() is None, f"ended with {self.process.returncode}:\n{self.logged()}"
-        return False
 
 
 @contextmanager

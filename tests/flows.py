@@ -9,7 +9,7 @@ from ss_pusher.ledger import NEEDS
 from ss_pusher.model import AddressFamily, Flows, Sockets, TcpState
 
 WIDTHS = {"segs_out": np.uint32, "total_rto": np.uint16, "delivered": np.uint32, "min_rtt": np.uint32}
-FIELDS = tuple(dict.fromkeys((*NEEDS, "segs_out", "total_rto")))
+FIELDS = tuple(dict.fromkeys((*NEEDS, "segs_out", "total_rto", "busy_time")))
 NO_MIN_RTT = 0xFFFFFFFF
 
 

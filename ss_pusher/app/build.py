@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from ss_pusher.accounts import Accounts
+from ss_pusher.accounts import Accounts, Distribution
 from ss_pusher.app.agent import Agent
 from ss_pusher.app.collector import Collector, kernel_fields
 from ss_pusher.app.endpoints import Endpoint
@@ -21,7 +21,8 @@ from ss_pusher.config.schema import Aggregate
 from ss_pusher.errors import ConfigError
 from ss_pusher.ledger import Ledger
 from ss_pusher.loop import Clock, Stages
-from ss_pusher.model import AddressFamily, Choice, Groups
+from ss_pusher.metrics import ss_exporter
+from ss_pusher.model import U64, AddressFamily, Choice, Groups, Labels
 from ss_pusher.netlink.closed import ClosedFlows
 from ss_pusher.netlink.dump import Dumper
 from ss_pusher.select.prefix import Prefixes
@@ -93,14 +94,22 @@ def _pipeline(
         keep=filtering.keep,
         ledger=Ledger(name for counter in plan.counters for name in (counter.field, counter.minus) if name),
         choose=_chooser(config, plan, attributor, stages.telemetry),
-        accounts=Accounts(len(plan.counters), words, lambda key: attributor.labels(key, plan.by)),
+        accounts=Accounts(len(plan.counters), words, _render(plan, attributor)),
         own_blocks=stages.telemetry.blocks,
         stage=stages,
         gauge=stages.telemetry.set,
         interval=config.interval,
         monotonic=clock.monotonic,
         odd=np.array([secrets.randbits(64) | 1 for _ in range(words)], dtype=np.uint64),
+        distributions=tuple(Distribution(histogram.family, histogram.bounds) for histogram in plan.histograms),
     )
+
+
+def _render(plan: Plan, attributor: Attributor) -> Callable[[U64], Labels]:
+    """How the key of an exported group becomes labels."""
+    if plan.flow_folding:
+        return lambda key: ss_exporter.flow(attributor.labels(key, plan.by), plan.flow_folding)
+    return lambda key: attributor.labels(key, plan.by)
 
 
 def _collector(config: Config, plan: Plan, filtering: Filtering, telemetry: Telemetry) -> Collector:

@@ -68,14 +68,17 @@ class Collector:
             self._families, program.states, self._fields, congestion=self._congestion, bytecode=program.bytecode
         )
 
-    def closed(self) -> Sockets:
-        """What was destroyed since the last call. To be drained after a dump, so that no flow falls between."""
+    def closed(self) -> tuple[Sockets, bool]:
+        """What was destroyed since the last call, and whether that is all: no event was lost.
+
+        To be drained after a dump, so that no flow falls between.
+        """
         if self._closed is None:
-            return self._none
+            return self._none, False
         sockets, lost = self._closed.take()
         self._telemetry.add("ss_pusher_closed_flow_events_total", len(sockets))
         self._telemetry.add("ss_pusher_closed_flow_events_lost_total", lost)
-        return sockets
+        return sockets, not lost
 
     def close(self) -> None:
         """Give the sockets back."""

@@ -66,7 +66,7 @@ class RemoteWriteEndpoint:
 
     def push(self, snapshot: Snapshot) -> None:
         """Queue a snapshot."""
-        for request in self._current().encode(snapshot):
+        for request in self._encode(snapshot):
             self._worker.put(request)
 
     def flush(self, deadline: float) -> bool:
@@ -75,16 +75,19 @@ class RemoteWriteEndpoint:
 
     def finish(self, time_ms: int, deadline: float) -> bool:
         """End the series where that is wanted, send what can be sent, stop."""
-        if self._stale_on_exit:
-            for request in self._current().stale(time_ms):
+        if self._stale_on_exit and self._encoder:
+            for request in self._encoder.stale(time_ms):
                 self._worker.put(request)
         return self._worker.stop(deadline)
 
-    def _current(self) -> Encoder:
-        protocol = self._choice.current()
-        if self._encoder is None or protocol is not self._protocol:
-            self._protocol, self._encoder = protocol, self._encoders[protocol]()
-        return self._encoder
+    def _encode(self, snapshot: Snapshot) -> list[Request]:
+        """When the protocol changes, the old encoder speaks once more: only it knows which series have ended."""
+        before, protocol = self._encoder, self._choice.current()
+        if before and protocol is self._protocol:
+            return before.encode(snapshot)
+        self._protocol, self._encoder = protocol, self._encoders[protocol]()
+        requests = self._encoder.encode(snapshot)
+        return before.encode(snapshot) if before else requests
 
 
 class PushgatewayEndpoint:

@@ -1,27 +1,76 @@
 """HTTP clients of endpoints, made of their sections."""
 
-from urllib.parse import urlunsplit
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from urllib.parse import unquote, urlunsplit
 
-from ss_pusher.config import Endpoint, TlsConfig, Url
-from ss_pusher.send.http import Client, HttpSettings
+from ss_pusher.config import Authorization, BasicAuth, OAuth2, Pushgateway, RemoteWrite, Secret, TlsConfig, Url
+from ss_pusher.send import auth
+from ss_pusher.send.http import Authorize, Client, HttpSettings
 from ss_pusher.send.tls import TlsSettings
 
 
-def make_client(section: Endpoint, *, follow_redirects: bool = False) -> Client:
+def make_client(section: RemoteWrite | Pushgateway) -> Client:
     """The client of one endpoint, not yet connected."""
+    direct = _is_listed(section.url.split().hostname or "", section.no_proxy or "")
     settings = HttpSettings(
         headers={name: value.reveal() for name, value in section.headers.items()},
         tls=_tls(section.tls_config),
-        proxy=section.proxy_url.reveal() if section.proxy_url else "",
-        follow_redirects=follow_redirects,
+        proxy=section.proxy_url.reveal() if section.proxy_url and not direct else "",
+        follow_redirects=isinstance(section, RemoteWrite) and section.follow_redirects,
     )
-    return Client(settings)
+    return Client(settings, _identity(section))
 
 
 def bare_url(url: Url) -> str:
     """The URL without user and password, which are sent as a header and stand in no log."""
     parts = url.split()
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _identity(section: RemoteWrite | Pushgateway) -> Authorize | None:
+    """How the endpoint says who it is; the schema sees to it that there is one way at most."""
+    if section.url.has_credentials():
+        parts = section.url.split()
+        username, password = unquote(parts.username or ""), unquote(parts.password or "")
+        return auth.basic(lambda: username, lambda: password)
+    if section.basic_auth:
+        return _basic_auth(section.basic_auth)
+    if section.authorization:
+        return _authorization(section.authorization)
+    if isinstance(section, RemoteWrite):
+        if section.bearer_token or section.bearer_token_file:
+            return auth.authorization("Bearer", _secret(section.bearer_token, section.bearer_token_file))
+        if section.oauth2:
+            return _oauth2(section.oauth2)
+    return None
+
+
+def _basic_auth(section: BasicAuth) -> Authorize:
+    username = auth.SecretFile(section.username_file) if section.username_file else lambda: section.username or ""
+    return auth.basic(username, _secret(section.password, section.password_file))
+
+
+def _authorization(section: Authorization) -> Authorize:
+    return auth.authorization(section.type, _secret(section.credentials, section.credentials_file))
+
+
+def _oauth2(section: OAuth2) -> Authorize:
+    return auth.OAuth2(
+        Client(HttpSettings(tls=_tls(section.tls_config))),
+        section.token_url.reveal(),
+        section.client_id,
+        _secret(section.client_secret, section.client_secret_file),
+        scopes=section.scopes,
+        parameters={name: value.reveal() for name, value in section.endpoint_params.items()},
+    )
+
+
+def _secret(inline: Secret | None, file: Path | None) -> auth.ReadSecret:
+    """A secret as it is when it is needed; empty where there is none."""
+    if file:
+        return auth.SecretFile(file)
+    return inline.reveal if inline else str
 
 
 def _tls(section: TlsConfig) -> TlsSettings:
@@ -33,3 +82,16 @@ def _tls(section: TlsConfig) -> TlsSettings:
         insecure_skip_verify=section.insecure_skip_verify,
         min_version=section.min_version or "TLS12",
     )
+
+
+def _is_listed(host: str, listed: str) -> bool:
+    """Whether `host` is in a list of hosts, domains, addresses and networks, with commas between them."""
+    return any(_matches(host.lower(), entry.strip().lower()) for entry in listed.split(",") if entry.strip())
+
+
+def _matches(host: str, entry: str) -> bool:
+    try:
+        return ip_address(host) in ip_network(entry, strict=False)
+    except ValueError:
+        domain = entry.lstrip("*").lstrip(".")
+        return not domain or host == domain or host.endswith(f".{domain}")

@@ -13,7 +13,7 @@ from ss_pusher.attribute.attributes import Attributes
 from ss_pusher.attribute.attributor import Attributor
 from ss_pusher.group import group
 from ss_pusher.ledger import Ledger, each_once
-from ss_pusher.metrics import host
+from ss_pusher.metrics import host, ss_exporter
 from ss_pusher.model import (
     U64,
     AddressFamily,
@@ -22,6 +22,7 @@ from ss_pusher.model import (
     Choice,
     FlowCounter,
     FlowGauge,
+    FlowHistogram,
     Flows,
     Groups,
     HistogramBlock,
@@ -31,7 +32,6 @@ from ss_pusher.model import (
     TcpState,
 )
 
-_MICROSECONDS: Final = 1_000_000
 _MAPPED: Final = 0xFFFF_0000_0000  # ::ffff:0.0.0.0, as the low word
 
 
@@ -41,8 +41,8 @@ class Collect(Protocol):
     def dump(self) -> Sockets:
         """All sockets, or CollectError."""
 
-    def closed(self) -> Sockets:
-        """The sockets that were destroyed since the last call; call it after `dump`."""
+    def closed(self) -> tuple[Sockets, bool]:
+        """The sockets that were destroyed since the last call, and whether these are all; call it after `dump`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,10 @@ class Plan:
     counters: tuple[FlowCounter, ...]  # exported, or needed by a ranking
     gauges: tuple[FlowGauge, ...]  # the same
     exported: frozenset[str]  # names of families
+    histograms: tuple[FlowHistogram, ...]  # of open flows, exported
     max_series: int
     missing: tuple[str, ...] = ()  # families that are wanted, but whose field this kernel does not have
+    flow_folding: str = ""  # how the labels of a group become the one label `flow`; empty: they stay what they are
 
     @property
     def series_per_group(self) -> int:
@@ -80,7 +82,7 @@ class Pipeline:
     stage: Callable[[str], AbstractContextManager[None]]
     gauge: Callable[[str, float], None]
     odd: U64
-    rtt: Distribution = field(default_factory=lambda: Distribution(host.RTT, host.RTT_BOUNDS))
+    distributions: tuple[Distribution, ...]  # of `plan.histograms`
     closed_bytes: Distribution = field(
         default_factory=lambda: Distribution(host.CLOSED_FLOW_BYTES, host.CLOSED_FLOW_BOUNDS)
     )
@@ -96,7 +98,8 @@ class Pipeline:
         """
         with self.stage("collect"):
             dump = each_once(self.collect.dump())
-            closed = each_once(self.collect.closed())
+            closed, complete = self.collect.closed()
+            closed = each_once(closed)
         with self.stage("attribute"):
             self.attributor.observe(dump)
             attributes = self.attributor.attribute(dump)
@@ -105,7 +108,7 @@ class Pipeline:
             opened = self._flows(dump, attributes, kept, _is_open(dump))
             ended = self._closed_flows(closed)
         with self.stage("deltas"):
-            movement = self.ledger.advance(opened, ended)
+            movement = self.ledger.advance(opened, ended, complete=complete)
         with self.stage("group"):
             groups = group(movement, opened.sockets, self.plan.counters, self.plan.gauges, self.odd)
             self._observe(opened, movement)
@@ -117,7 +120,7 @@ class Pipeline:
             totals = self.accounts.credit(groups, choice, self.previous_ms or time_ms)
         with self.stage("snapshot"):
             blocks = (
-                *snapshot.host_blocks(dump, kept, self.plan.counters, totals, self.plan.exported),
+                *snapshot.host_blocks(dump, kept, groups, totals, self.plan.exported),
                 *snapshot.flow_blocks(groups, choice, totals, self.plan.exported),
                 *own,
             )
@@ -139,8 +142,10 @@ class Pipeline:
         return self._flows(closed, attributes, self.keep(closed, attributes), has_peer(closed))
 
     def _observe(self, opened: Flows, movement: Movement) -> None:
-        rows = opened.kept & opened.sockets.known("rtt")
-        self.rtt.observe(opened.sockets.info["rtt"][rows].astype(np.float64) / _MICROSECONDS)
+        for histogram, distribution in zip(self.plan.histograms, self.distributions, strict=True):
+            rows = opened.kept & opened.sockets.known(histogram.field)
+            values = opened.sockets.info[histogram.field][rows].astype(np.float64)
+            distribution.observe(values / histogram.per)
         self.closed_bytes.observe(movement.closed_bytes)
 
     def _room(self, own: tuple[Block, ...]) -> int:
@@ -153,15 +158,19 @@ class Pipeline:
         return self.ticked_at - before if before else self.interval
 
     def _histograms(self, start_ms: int) -> tuple[HistogramBlock, ...]:
-        return tuple(d.block(start_ms) for d in (self.rtt, self.closed_bytes) if d.family.name in self.plan.exported)
+        closed = (self.closed_bytes,) if self.closed_bytes.family.name in self.plan.exported else ()
+        return tuple(distribution.block(start_ms) for distribution in (*self.distributions, *closed))
 
 
 def fixed_series(plan: Plan) -> int:
     """How many series the host's own families have, whatever its sockets do."""
     totals = sum(counter.host is not None and counter.host.name in plan.exported for counter in plan.counters)
     states = len(AddressFamily) * len(TcpState) if host.SOCKETS.name in plan.exported else 0
-    histograms = ((host.RTT, host.RTT_BOUNDS), (host.CLOSED_FLOW_BYTES, host.CLOSED_FLOW_BOUNDS))
-    return totals + states + sum(len(bounds) + 3 for family, bounds in histograms if family.name in plan.exported)
+    bounds = [histogram.bounds for histogram in plan.histograms]
+    if host.CLOSED_FLOW_BYTES.name in plan.exported:
+        bounds.append(host.CLOSED_FLOW_BOUNDS)
+    flows = ss_exporter.FLOWS.name in plan.exported
+    return totals + states + flows + sum(len(each) + 3 for each in bounds)
 
 
 def _is_open(sockets: Sockets) -> Bools:

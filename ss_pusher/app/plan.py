@@ -10,13 +10,14 @@ from ss_pusher.app.pipeline import Plan
 from ss_pusher.config import Conditions, Config, load
 from ss_pusher.config import Rule as RuleSection
 from ss_pusher.ledger import NEEDS
-from ss_pusher.model import AddressFamily, Direction, LedgerField, Preset, Rule, TcpState
+from ss_pusher.metrics import host, ss_exporter
+from ss_pusher.model import AddressFamily, Direction, FlowHistogram, LedgerField, Preset, Rule, TcpState
 from ss_pusher.netlink.tcp_info import FIELDS, Field
 from ss_pusher.select.rankings import ranking
 
 logger = logging.getLogger(__name__)
 
-PRESETS: Final = {"essential": Preset.ESSENTIAL, "standard": Preset.STANDARD, "all": Preset.ALL}
+PRESETS: Final = {preset.name.lower(): preset for preset in Preset}
 
 METRIC_NAMES: Final = tuple(sorted(family.name for family, _ in metrics.families()))
 """Every name that `metrics.include`, `metrics.exclude` and `limit.top` may hold."""
@@ -44,14 +45,23 @@ def make_plan(config: Config, known: Collection[str]) -> Plan:
     missing = {c.family.name for c in countless} | {c.host.name for c in countless if c.host}
     missing |= {g.family.name for g in metrics.GAUGES if g not in gauges}
     wanted = (exported | needed) - missing
+    folding = config.metrics.ss_exporter.flow if config.metrics.preset == "ss_exporter" else ""
     return Plan(
-        by=config.group.by,
+        by=ss_exporter.FOLDINGS[folding] if folding else config.group.by,
         counters=tuple(c for c in counters if c.family.name in wanted or (c.host and c.host.name in exported)),
         gauges=tuple(g for g in gauges if g.family.name in wanted),
         exported=exported - missing,
+        histograms=tuple(h for h in _histograms(config) if h.family.name in exported),
         max_series=config.limit.max_series,
         missing=tuple(sorted((exported | needed) & missing)),
+        flow_folding=folding,
     )
+
+
+def _histograms(config: Config) -> tuple[FlowHistogram, ...]:
+    bounds = config.metrics.ss_exporter.rtt_buckets_ms
+    old = FlowHistogram(ss_exporter.RTT, "rtt", bounds, ss_exporter.MICROSECONDS_A_MILLISECOND)
+    return host.RTT_HISTOGRAM, old
 
 
 def fields(plan: Plan) -> tuple[Field, ...]:
@@ -61,7 +71,7 @@ def fields(plan: Plan) -> tuple[Field, ...]:
 
 def _names(plan: Plan) -> Iterator[str]:
     yield from NEEDS
-    yield "rtt"
+    yield from (histogram.field for histogram in plan.histograms)
     for counter in plan.counters:
         yield from (counter.field, counter.minus)
     for gauge in plan.gauges:

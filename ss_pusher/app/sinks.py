@@ -9,8 +9,9 @@ from ss_pusher.app.http_client import bare_url, make_client
 from ss_pusher.config import Config, ListenAddress
 from ss_pusher.config import Pushgateway as PushgatewaySection
 from ss_pusher.config import RemoteWrite as RemoteWriteSection
-from ss_pusher.encode import remote_write_v2, text
+from ss_pusher.encode import text
 from ss_pusher.encode.remote_write_v1 import RemoteWriteV1Encoder
+from ss_pusher.encode.remote_write_v2 import RemoteWriteV2Encoder
 from ss_pusher.encode.reshape import downgrade, merge, split
 from ss_pusher.loop import Clock
 from ss_pusher.model import Protocol, Request, Snapshot
@@ -81,7 +82,7 @@ class _Sinks:
         name = next(self._names)
         now = self._clock.wall
         choice = ProtocolChoice(_PROTOCOLS[section.protobuf_message], now=now)
-        client = make_client(section, follow_redirects=section.follow_redirects)
+        client = make_client(section)
         sink = RemoteWrite(client, bare_url(section.url), choice, downgrade=downgrade, now=now)
         queue = section.queue_config
         limits = Limits(
@@ -104,8 +105,10 @@ class _Sinks:
         )
         arguments = (dict(self._config.external_labels), queue.max_samples_per_send)
         encoders: dict[Protocol, Callable[[], Encoder]] = {
-            Protocol.REMOTE_WRITE_1: lambda: RemoteWriteV1Encoder(*arguments),
-            Protocol.REMOTE_WRITE_2: lambda: remote_write_v2.encoder(*arguments),
+            Protocol.REMOTE_WRITE_1: partial(RemoteWriteV1Encoder, *arguments),
+            Protocol.REMOTE_WRITE_2: partial(
+                RemoteWriteV2Encoder, *arguments, native_histograms=section.send_native_histograms
+            ),
         }
         stale = self._stale_on_exit if section.stale_on_exit is None else section.stale_on_exit
         return RemoteWriteEndpoint(name, worker, choice, encoders, stale_on_exit=stale)

@@ -22,6 +22,7 @@ from ss_pusher.config.values import (
     Listen,
     MetricPattern,
     Name,
+    Number,
     RankingName,
     Size,
 )
@@ -181,6 +182,27 @@ class Limit(Section, frozen=True, kw_only=True):
     checks = (Check(("top",), _one_ranking_each),)
 
 
+def _ascending(bounds: tuple[float, ...]) -> Problems:
+    for position in range(1, len(bounds)):
+        if bounds[position] <= bounds[position - 1]:
+            yield ("rtt_buckets_ms", position), "must be more than the one before"
+
+
+class SsExporter(Section, frozen=True, kw_only=True):
+    """What the preset ss_exporter needs to know. It groups by its own label `flow`, and not by group.by."""
+
+    flow: Annotated[
+        Literal["raw_endpoint", "pid_condensed"],
+        Meta(description="The label flow: raw_endpoint has both ends, pid_condensed the process and the peer."),
+    ] = "raw_endpoint"
+    rtt_buckets_ms: Annotated[
+        tuple[Annotated[Number, Meta(gt=0)], ...],
+        Meta(description="Upper bounds of the buckets of tcp_rtt_hist_ms, in milliseconds.", min_length=1),
+    ] = (0.1, 0.5, 1.0, 5.0, 10.0, 50.0, 100.0, 200.0, 500.0)
+
+    checks = (Check(("rtt_buckets_ms",), _ascending),)
+
+
 class Metrics(Section, frozen=True, kw_only=True):
     """Which metrics are exported."""
 
@@ -196,6 +218,10 @@ class Metrics(Section, frozen=True, kw_only=True):
         tuple[MetricPattern, ...],
         Meta(description="Metrics to leave out, after include.", examples=[["ss_flow_cwnd_segments"]]),
     ] = ()
+    ss_exporter: Annotated[
+        SsExporter,
+        Meta(description="For the preset ss_exporter.", examples=[{"flow": "pid_condensed"}]),
+    ] = SsExporter()
 
 
 class Expose(Section, frozen=True, kw_only=True):
@@ -237,6 +263,11 @@ def _external_labels_are_free(external_labels: Mapping[str, str], by: tuple[str,
             yield ("external_labels", label), "is also in group.by; give one of them another name"
         if not value:
             yield ("external_labels", label), "is empty, which means no label at all; leave it out"
+
+
+def _flow_is_free(external_labels: Mapping[str, str], preset: str) -> Problems:
+    if preset == "ss_exporter" and "flow" in external_labels:
+        yield ("external_labels", "flow"), "is also the label of the preset ss_exporter; choose another name"
 
 
 def _names_differ(endpoints: tuple[RemoteWrite, ...]) -> Problems:
@@ -295,6 +326,7 @@ class Config(Section, frozen=True, kw_only=True):
         Check(("limit.max_values", "group.by"), _max_values_of_group_labels),
         Check(("limit.aggregate", "group.prefix", "group.by"), _aggregate_is_wider),
         Check(("external_labels", "group.by"), _external_labels_are_free),
+        Check(("external_labels", "metrics.preset"), _flow_is_free),
         Check(("remote_write",), _names_differ),
     )
 

@@ -110,6 +110,13 @@ def parse_integer(text: str) -> int:
     return int(text)
 
 
+def parse_number(text: str) -> float:
+    """A decimal number such as 0.1 or 500."""
+    if not re.fullmatch(r"-?([0-9]{1,15}(\.[0-9]{0,15})?|\.[0-9]{1,15})", text):
+        raise InvalidError("is no number; write one like 0.1 or 500")
+    return float(text)
+
+
 def parse_mark(text: str) -> int:
     """A firewall mark, decimal or hexadecimal, as nftables and ip rule show it."""
     if (
@@ -229,6 +236,7 @@ def _same(value: Any) -> Any:
 TEXT: Final = Kind("text", str, echo=False)
 NAME: Final = Kind("text", parse_name)
 INTEGER: Final = Kind("number", parse_integer, _same)
+NUMBER: Final = Kind("number", parse_number, _same)
 SWITCH: Final = Kind("`true` or `false`", parse_switch, _same)
 DURATION: Final = Kind("duration", parse_duration, format_duration)
 SIZE: Final = Kind("size", parse_size, format_size)
@@ -252,6 +260,7 @@ DIRECTORY: Final = Kind("path", parse_optional_path, _or_empty, echo=False)
 PLAIN_KINDS: Final[dict[object, Kind]] = {str: TEXT, int: INTEGER, bool: SWITCH}
 
 Name: TypeAlias = Annotated[str, NAME]
+Number: TypeAlias = Annotated[float, NUMBER]
 Duration: TypeAlias = Annotated[float, DURATION]
 Size: TypeAlias = Annotated[int, SIZE]
 Mark: TypeAlias = Annotated[int, MARK]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import snappy
@@ -12,7 +12,10 @@ from ss_pusher.encode.layout import Layout, Writer
 from ss_pusher.encode.series import Table, tables
 from ss_pusher.encode.staleness import changes, markers
 from ss_pusher.encode.template import Template
-from ss_pusher.model import U8, Protocol, Request, Snapshot
+from ss_pusher.model import U8, MetricType, Protocol, Request, Snapshot
+
+METRIC_TYPES: Final = {MetricType.COUNTER: 1, MetricType.GAUGE: 2, MetricType.HISTOGRAM: 3}
+"""The numbers of the types are the same in 1.0's MetricMetadata and 2.0's Metadata."""
 
 
 def compressed(message: bytes | U8) -> bytes:

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from ss_pusher.encode.protobuf import delimited
-from ss_pusher.encode.remote_write import SeriesEncoder, compressed
+from ss_pusher.encode.remote_write import METRIC_TYPES, SeriesEncoder, compressed
 from ss_pusher.encode.series import families
-from ss_pusher.model import Family, MetricType, Protocol, Request, Snapshot
+from ss_pusher.model import Family, Protocol, Request, Snapshot
 
 _TIMESERIES: Final = 0x0A  # WriteRequest.timeseries
 _LABELS: Final = 0x0A  # TimeSeries.labels
@@ -20,9 +20,6 @@ _UNIT: Final = 0x2A
 
 METADATA_INTERVAL_MS: Final = 300_000
 """How long metadata is good for. Mimir forgets what it has not been told again for 10 minutes."""
-
-METRIC_TYPES: Final = {MetricType.COUNTER: 1, MetricType.GAUGE: 2, MetricType.HISTOGRAM: 3}
-"""MetricMetadata.MetricType in 1.0, Metadata.MetricType in 2.0."""
 
 
 class RemoteWriteV1Encoder:

@@ -1,74 +1,36 @@
 """Remote write 2.0, https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/: io.prometheus.write.v2.Request."""
 
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Mapping
 
-from ss_pusher.encode.protobuf import delimited, varint
+from ss_pusher.encode.native_histogram import NativeHistogramEncoder
 from ss_pusher.encode.remote_write import SeriesEncoder
-from ss_pusher.encode.remote_write_v1 import METRIC_TYPES
-from ss_pusher.model import Family, Protocol
-
-_SYMBOLS: Final = 0x22  # Request.symbols
-_TIMESERIES: Final = 0x2A  # Request.timeseries
-_LABELS_REFS: Final = 0x0A  # TimeSeries.labels_refs
-_METADATA: Final = 0x2A  # TimeSeries.metadata
-_TYPE: Final = b"\x08"
-_HELP_REF: Final = b"\x18"
-_UNIT_REF: Final = b"\x20"
+from ss_pusher.encode.symbols import SymbolWriter
+from ss_pusher.model import Protocol, Request, Snapshot
 
 
-def encoder(external_labels: Mapping[str, str], max_samples_per_send: int) -> SeriesEncoder:
+class RemoteWriteV2Encoder:
     """Snapshots as requests of remote write 2.0, with start times, and metadata in each series."""
-    return SeriesEncoder(Protocol.REMOTE_WRITE_2, SymbolWriter, external_labels, max_samples_per_send)
 
+    def __init__(
+        self, external_labels: Mapping[str, str], max_samples_per_send: int, *, native_histograms: bool = False
+    ) -> None:
+        self._parts: list[SeriesEncoder | NativeHistogramEncoder] = [
+            SeriesEncoder(Protocol.REMOTE_WRITE_2, SymbolWriter, external_labels, max_samples_per_send)
+        ]
+        if native_histograms:
+            self._parts.append(NativeHistogramEncoder(external_labels, max_samples_per_send))
 
-class Symbols(dict[str, bytes]):
-    """The references of a request's symbols, as varints. What is asked for first becomes a symbol; "" always is.
+    def encode(self, snapshot: Snapshot) -> list[Request]:
+        """The series, see `SeriesEncoder.encode`; after them, where asked for, the histograms as native ones.
 
-    `encoded` is the table as it stands in the request.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.encoded = bytearray()
-        self[""]
-
-    def __missing__(self, symbol: str) -> bytes:
-        self.encoded += delimited(_SYMBOLS, symbol.encode())
-        self[symbol] = reference = varint(len(self))
-        return reference
-
-
-class SymbolWriter:
-    """Strings as references into the request's table of symbols, which grows with each new one."""
-
-    tag = _TIMESERIES
-    starts = True
-
-    def __init__(self) -> None:
-        self._symbols = Symbols()
-
-    def __len__(self) -> int:
-        return len(self._symbols)
-
-    def pairs(self, pairs: Iterable[tuple[str, str]]) -> bytes:
-        """Two references each."""
-        symbols = self._symbols
-        return b"".join([symbols[name] + symbols[value] for name, value in pairs])
-
-    def labels(self, pairs: bytes) -> bytes:
-        """The references in one packed field."""
-        return delimited(_LABELS_REFS, pairs)
-
-    def metadata(self, family: Family) -> bytes:
-        """Help, unit and type; what is empty is left out. Help is first because its reference tells families apart.
-
-        So the compressor finds the same family in the row before, and with it all until the next label that differs.
+        Raises:
+            EncodeError: a time is not of this century.
         """
-        help_ref = _HELP_REF + self._symbols[family.help] if family.help else b""
-        unit_ref = _UNIT_REF + self._symbols[family.unit] if family.unit else b""
-        return delimited(_METADATA, help_ref + unit_ref + _TYPE + varint(METRIC_TYPES[family.type]))
+        return [request for part in self._parts for request in part.encode(snapshot)]
 
-    def head(self) -> bytes:
-        """The table of symbols."""
-        return bytes(self._symbols.encoded)
+    def stale(self, time_ms: int) -> list[Request]:
+        """Markers that end every series of the last snapshot, later than it even when the clock stood still."""
+        return [request for part in self._parts for request in part.stale(time_ms)]
+
+
+encoder = RemoteWriteV2Encoder

@@ -9,7 +9,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.utils import floatToGoString
 
-from ss_pusher.encode.series import Column, Table, tables
+from ss_pusher.encode.series import Column, Table, families, tables
 from ss_pusher.model import Family, MetricType, Protocol, Request, Snapshot
 
 
@@ -21,7 +21,10 @@ def encode(snapshot: Snapshot, external_labels: Mapping[str, str]) -> list[Reque
 
 def text(snapshot: Snapshot, external_labels: Mapping[str, str]) -> bytes:
     """Text format 0.0.4: https://prometheus.io/docs/instrumenting/exposition_formats/."""
-    return generate_latest(_Collected(_metrics(snapshot, external_labels, str)))
+    body = generate_latest(_Collected(_metrics(snapshot, external_labels, str)))
+    for family in filter(_without_total, families(snapshot)):
+        body = body.replace(f"\n# TYPE {family.name} untyped\n".encode(), f"\n# TYPE {family.name} counter\n".encode())
+    return body
 
 
 def open_metrics(snapshot: Snapshot, external_labels: Mapping[str, str]) -> bytes:
@@ -51,7 +54,14 @@ def _metrics(snapshot: Snapshot, external_labels: Mapping[str, str], bound: Call
     return [metric for metric in metrics.values() if metric.samples]
 
 
+def _without_total(family: Family) -> bool:
+    """Whether this is a counter that OpenMetrics does not allow, and prometheus_client knows no other."""
+    return family.type is MetricType.COUNTER and not family.name.endswith("_total")
+
+
 def _metric(family: Family) -> Metric:
+    if _without_total(family):
+        return Metric(family.name, family.help, "unknown")
     name = family.name.removesuffix("_total") if family.type is MetricType.COUNTER else family.name
     # It would append a unit that the name does not end with.
     return Metric(name, family.help, family.type.value, family.unit if name.endswith(f"_{family.unit}") else "")

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from ss_pusher.model import Family, MetricType
+from ss_pusher.metrics.declare import MICROSECONDS
+from ss_pusher.model import Family, FlowHistogram, MetricType
 
 SOCKETS: Final = Family(
     "ss_tcp_sockets", MetricType.GAUGE, "TCP sockets by state and address family, as read. Filters apply."
@@ -15,6 +16,7 @@ RTT: Final = Family(
     "seconds",
 )
 RTT_BOUNDS: Final = (0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5)
+RTT_HISTOGRAM: Final = FlowHistogram(RTT, "rtt", RTT_BOUNDS, MICROSECONDS)
 CLOSED_FLOW_BYTES: Final = Family(
     "ss_tcp_closed_flow_bytes",
     MetricType.HISTOGRAM,

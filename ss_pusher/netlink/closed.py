@@ -107,7 +107,7 @@ class ClosedFlows:
         self._socket.close()
 
     def take(self) -> Closed:
-        """Every flow that closed since the last call, at least those that a dump made before does not show any more.
+        """Every flow that was announced since the last call. The kernel may do so a moment after the socket is gone.
 
         Raises:
             CollectError: the events cannot be received.
@@ -152,12 +152,11 @@ class ClosedFlows:
             batch = self._receiver.receive()
             self._refused += batch.cut
             for events in batch.blocks:
-                if self._bytes + events.nbytes > self._max_bytes:
-                    self._refused += len(events)
-                else:
-                    self._events.append(events.tobytes())
-                    self._bytes += events.nbytes
-                    self._kept += len(events)
+                kept = events[: (self._max_bytes - self._bytes) // events.shape[1]]
+                self._events.append(kept.tobytes())
+                self._bytes += kept.nbytes
+                self._kept += len(kept)
+                self._refused += len(events) - len(kept)
             received += batch.received
             if batch.received < BATCH:
                 return received

@@ -24,9 +24,9 @@ class Limit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HourlyBudget:
-    """A token bucket whose hours never see more than `most` tokens taken, whichever hour one looks at.
+    """A token bucket that never gives more than `most` tokens in an hour, whichever hour one looks at.
 
-    Half can be taken at once, and the other half flows in over an hour. It starts full: the first tick can export.
+    A quarter can be taken at once, and the rest flows in over an hour. It starts full: the first tick can export.
     """
 
     most: int
@@ -35,7 +35,7 @@ class HourlyBudget:
     @property
     def capacity(self) -> float:
         """What can be taken at once."""
-        return min(self.most, max(self.most / 2, self.least))
+        return min(self.most, max(self.most / 4, self.least))
 
     def refilled(self, tokens: float, seconds: float) -> float:
         """The tokens after some seconds in which none was taken."""

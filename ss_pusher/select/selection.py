@@ -40,8 +40,8 @@ class Selection:
         top: rankings by name, and how many groups each exports; see `rankings.ranking` for the names.
         hold: for how many ticks in a row an exported group may stand below its band.
         series_per_group: how many series an exported group costs.
-        max_new_series_per_hour: more are not begun in any hour; half of them can be begun at once, the other half
-            flows in steadily. None: no limit.
+        max_new_series_per_hour: more are not begun in any hour; a quarter can be begun at once, the rest flows in
+            steadily. None: no limit.
         max_values: how many values a label may have among the exported groups, `other` included.
         prefixes: networks to export where they matter as a whole and none of their addresses does; None: no network.
 

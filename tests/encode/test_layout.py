@@ -8,6 +8,7 @@ from ss_pusher.encode.layout import Layout
 from ss_pusher.encode.remote_write_v1 import LabelWriter
 from ss_pusher.encode.series import Column, Table
 from ss_pusher.model import Family, Labels, MetricType
+from ss_pusher.proto import remote_write_v1_pb2 as v1
 
 COLUMN = Column(Family("ss_flow_sockets", MetricType.GAUGE, "Sockets."), "ss_flow_sockets", "")
 
@@ -67,3 +68,13 @@ def test_a_writer_that_remembers_mostly_what_ended_is_replaced() -> None:
     for tick in range(100):
         layout.template([table(*(f"{tick} {row}" for row in range(100)))], 0)
     assert 30 <= Recorder.made <= 50  # each can hold the rows of two ticks and some of a third
+
+
+def test_a_zero_stands_at_the_time_of_its_own_tick() -> None:
+    layout = Layout(LabelWriter, {})
+    with_zero = table("a")
+    with_zero.samples[0, 0] = 2
+    for zero_ms in (1000, 3000):
+        body = layout.template([with_zero], zero_ms).fill(np.array([7], np.uint64), zero_ms + 500)
+        (series,) = v1.WriteRequest.FromString(bytes(body)).timeseries
+        assert [sample.timestamp for sample in series.samples] == [zero_ms, zero_ms + 500]

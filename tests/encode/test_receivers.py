@@ -27,14 +27,14 @@ def test_the_strict_receiver_finds_nothing_to_object_to(
 ) -> None:
     for encoder in (
         remote_write_v1.RemoteWriteV1Encoder(external_labels, max_samples),
-        remote_write_v2.encoder(external_labels, max_samples),
+        remote_write_v2.RemoteWriteV2Encoder(external_labels, max_samples, native_histograms=True),
     ):
         store = Store(100, 10_000)
         made = [encoder.encode(snapshot) for snapshot in history] + [encoder.stale(history[-1].time_ms + 1)]
         for request in [request for tick in made for request in tick]:
             outcome = store.write(decode(request.protocol, request.body), history[-1].time_ms)
             assert outcome.problems == []
-            assert outcome.samples == request.samples
+            assert outcome.samples + outcome.histograms == request.samples
 
 
 def two_ticks(now_ms: int) -> tuple[Snapshot, Snapshot]:

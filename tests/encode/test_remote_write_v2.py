@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ss_pusher.encode.remote_write_v2 import encoder
+from ss_pusher.encode.remote_write_v2 import RemoteWriteV2Encoder
 from ss_pusher.model import Block, Family, MetricType, Protocol, Request, Snapshot
 from tests.encode import oracle, snapshots
 from tests.encode.snapshots import TIME_MS
@@ -30,12 +30,12 @@ def assert_equal(requests: list[Request], expected: list[oracle.Series]) -> None
 def test_requests_decode_to_what_protobuf_makes_of_the_snapshots(
     history: list[Snapshot], external_labels: Mapping[str, str], max_samples: int
 ) -> None:
-    encode = encoder(external_labels, max_samples)
+    encoder = RemoteWriteV2Encoder(external_labels, max_samples)
     reference = oracle.Oracle(external_labels)
     for snapshot in history:
-        assert_equal(encode.encode(snapshot), reference.encode(snapshot))
+        assert_equal(encoder.encode(snapshot), reference.encode(snapshot))
     time_ms = history[-1].time_ms + 1
-    assert_equal(encode.stale(time_ms), reference.stale(time_ms))
+    assert_equal(encoder.stale(time_ms), reference.stale(time_ms))
 
 
 def test_a_hundred_thousand_series_decode_to_what_protobuf_makes_of_them() -> None:
@@ -43,7 +43,7 @@ def test_a_hundred_thousand_series_decode_to_what_protobuf_makes_of_them() -> No
     labels = tuple((("remote_address", f"10.0.{row >> 8}.{row & 255}"), ("unit", "ü")) for row in range(1000))
     values = np.random.default_rng(1).random((100, 1000)) * 1e9
     snapshot = Snapshot(TIME_MS, 0, (Block(families, labels, values, np.full(1000, TIME_MS - 1)),))
-    requests = encoder({"job": "j"}, 10_000).encode(snapshot)
+    requests = RemoteWriteV2Encoder({"job": "j"}, 10_000).encode(snapshot)
     assert [request.samples for request in requests] == [10_000] * 10
     assert_equal(requests, oracle.Oracle({"job": "j"}).encode(snapshot))
 
@@ -51,7 +51,7 @@ def test_a_hundred_thousand_series_decode_to_what_protobuf_makes_of_them() -> No
 def test_the_first_symbol_is_empty_none_is_repeated_and_each_request_has_only_its_own() -> None:
     labels = tuple((("group", f"g{row}"),) for row in range(4))
     block = Block((SENT, SOCKETS), labels, np.ones((2, 4)), np.full(4, TIME_MS))
-    first, second = encoder({"job": "g0"}, 4).encode(Snapshot(TIME_MS, 0, (block,)))
+    first, second = RemoteWriteV2Encoder({"job": "g0"}, 4).encode(Snapshot(TIME_MS, 0, (block,)))
     for request, groups in ((first, {"g0", "g1"}), (second, {"g0", "g2", "g3"})):
         symbols = list(oracle.decode_v2(request).symbols)
         names = {"__name__", SENT.name, SENT.help, SENT.unit, SOCKETS.name, SOCKETS.help, "group", "job"}
@@ -62,26 +62,26 @@ def test_the_first_symbol_is_empty_none_is_repeated_and_each_request_has_only_it
 
 def test_counters_and_histograms_carry_their_start_and_gauges_do_not() -> None:
     block = Block((SENT, SOCKETS), ((), (("group", "g"),)), np.ones((2, 2)), np.array([TIME_MS - 7000, 0]))
-    (request,) = encoder({}, 100).encode(Snapshot(TIME_MS, 0, (block,)))
+    (request,) = RemoteWriteV2Encoder({}, 100).encode(Snapshot(TIME_MS, 0, (block,)))
     starts = [series.samples[0].start_timestamp for series in oracle.decode_v2(request).timeseries]
     assert starts == [TIME_MS - 7000, 0, 0, 0]
 
 
 def test_a_new_start_is_told_although_the_series_stay() -> None:
-    encode = encoder({}, 100)
+    encoder = RemoteWriteV2Encoder({}, 100)
     for start_ms in (TIME_MS, TIME_MS + 500):
         block = Block((SENT,), ((),), np.ones((1, 1)), np.array([start_ms]))
-        (request,) = encode.encode(Snapshot(start_ms + 1000, start_ms, (block,)))
+        (request,) = encoder.encode(Snapshot(start_ms + 1000, start_ms, (block,)))
         assert oracle.decode_v2(request).timeseries[0].samples[-1].start_timestamp == start_ms
 
 
 def test_symbols_of_series_that_ended_do_not_pile_up() -> None:
-    encode = encoder({}, 10_000)
+    encoder = RemoteWriteV2Encoder({}, 10_000)
     sizes = []
     for tick in range(100):
         labels = tuple((("group", f"tick {tick} group {row}"),) for row in range(100))
         block = Block((SENT,), labels, np.ones((1, 100)), np.full(100, TIME_MS))
-        (request,) = encode.encode(Snapshot(TIME_MS + tick, 0, (block,)))
+        (request,) = encoder.encode(Snapshot(TIME_MS + tick, 0, (block,)))
         sizes.append(len(oracle.decode_v2(request).symbols))
     # Of 10,000 in all, 200 are in use in a tick: those of the new series and of the ended ones.
     assert max(sizes) < 500

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from ss_pusher.encode.layout import Layout, Writer
 from ss_pusher.encode.remote_write_v1 import LabelWriter
-from ss_pusher.encode.remote_write_v2 import SymbolWriter
 from ss_pusher.encode.series import Column, Table
+from ss_pusher.encode.symbols import SymbolWriter
 from ss_pusher.model import Family, MetricType
 from ss_pusher.proto import remote_write_v1_pb2 as v1
 from ss_pusher.proto import remote_write_v2_pb2 as v2

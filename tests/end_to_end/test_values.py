@@ -1,57 +1,138 @@
 """What a tick says is what a server gives back: every series, every value, every label, at its time."""
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ss_pusher.config import Config
 from ss_pusher.model import MetricType, Snapshot
 from tests import servers
 from tests.end_to_end.connections import service
-from tests.end_to_end.pipeline import families, parsed, plain, said, ticking
+from tests.end_to_end.pipeline import families, plain, said, ticking
+from tests.servers import Labels, labels
+from tests.waiting import wait_for
 
 EXTERNAL = {"job": "edge", "instance": 'a "b" \\ ü', "team": "x"}
 CONFIG = """
-external_labels: {{job: edge, instance: 'a "b" \\ ü', team: x}}
-collect: {{loopback: true}}
-filter: [{{keep: {{service_ports: [{port}]}}}}, {{drop: {{}}}}]
-group: {{by: [direction, remote_address, remote_port, service_port, unit, command, user, family, congestion]}}
-limit: {{hold: 0}}
-metrics: {{preset: all}}
+external_labels: {job: edge, instance: 'a "b" \\ ü', team: x}
+collect: {loopback: true}
+group: {by: [direction, remote_address, remote_port, service_port, unit, command, user, family, congestion]}
+limit: {hold: 0}
+metrics: {preset: all}
 """
+PAYLOAD = 10_000 + 300_000 + 1 + 77 + 5
 
 
-def some_ticks(text: str) -> list[Snapshot]:
-    """Ticks in which connections come, talk, are silent, go and come too late to be seen."""
-    with service() as some, ticking(text.format(port=some.port)) as tick:
-        first, second = some.connect(), some.connect()
-        snapshots = [tick()]
-        first.ask(10_000)
-        second.answer(300_000)
-        snapshots.append(tick())
-        second.close()
-        some.connect().ask(1)
-        short = some.connect()
-        short.answer(77)
-        short.close()
-        snapshots.append(tick())
-        first.answer(5)
-        snapshots.append(tick())
+def some_ticks(sink: str) -> list[Snapshot]:
+    """Ticks in which connections come, talk, are silent, go, and come too late for any dump to show them."""
+    with service() as some:
+        only_ours = f"filter: [{{keep: {{service_ports: [{some.port}]}}}}, {{drop: {{}}}}]\n"
+        with ticking(CONFIG + only_ours + sink) as tick:
+            first, second, third = some.connect(), some.connect(), some.connect()
+            snapshots = [tick()]
+            third.close()
+            first.ask(10_000)
+            second.answer(300_000)
+            snapshots.append(tick())
+            second.close()
+            some.connect().ask(1)
+            short = some.connect()
+            short.answer(77)
+            short.close()
+            snapshots.append(tick())
+            first.answer(5)
+            snapshots.append(tick())
     return snapshots
 
 
-def moved(series: dict[servers.Labels, float], name: str, **group: str) -> float:
-    """The sum of a family's series with these labels."""
-    return sum(value for key, value in series.items() if {("__name__", name), *group.items()} <= set(key))
+def payload(snapshot: Snapshot) -> float:
+    """What the host sent, by the snapshot."""
+    return said(snapshot, {})[labels("ss_tcp_sent_bytes_total")]
 
 
 @pytest.mark.parametrize("message", ["auto", "prometheus.WriteRequest"])
 def test_prometheus_gives_back_every_sample_of_every_tick(prometheus: servers.Prometheus, message: str) -> None:
-    sink = f"remote_write: [{{url: '{prometheus.write_url}', protobuf_message: {message}}}]\n"
-    snapshots = some_ticks(CONFIG + sink.replace("{", "{{").replace("}", "}}"))
+    snapshots = some_ticks(f"remote_write: [{{url: '{prometheus.write_url}', protobuf_message: {message}}}]")
     for snapshot in snapshots:
         stored = prometheus.query('{__name__!=""}', at=snapshot.time_ms / 1000)
-        assert plain(stored) == plain(dict(said(snapshot, EXTERNAL)))
-    last = said(snapshots[-1], EXTERNAL)
-    assert moved(last, "ss_tcp_sent_bytes_total") == moved(last, "ss_tcp_received_bytes_total") - 2
+        assert plain(stored) == plain(said(snapshot, EXTERNAL))
+    assert payload(snapshots[-1]) == PAYLOAD
+
+
+def test_what_ended_with_the_agent_is_not_there_any_more(prometheus: servers.Prometheus) -> None:
+    (*_, last) = some_ticks(f"remote_write: [{{url: '{prometheus.write_url}'}}]")
+    assert prometheus.query('{__name__!=""}', at=last.time_ms / 1000)
+    assert prometheus.query('{__name__!=""}', at=(last.time_ms + 1) / 1000) == {}
+
+
+def test_a_counter_that_begins_between_ticks_is_seen_to_increase_from_0(prometheus: servers.Prometheus) -> None:
+    snapshots = some_ticks(f"remote_write: [{{url: '{prometheus.write_url}'}}]")
+    end = (snapshots[-1].time_ms + 1) / 1000
+    before = {key: row for key, row in said(snapshots[1], EXTERNAL).items() if dict(key)["__name__"] == SENT}
+    stored = prometheus.samples(SENT, at=end)
+    began = {key: points for key, points in stored.items() if key not in before}
+    assert len(began) == 4  # both ends of two connections that came after the second tick
+    for points in began.values():
+        assert points[0] == ((snapshots[1].time_ms + 1) / 1000, 0)
+        assert points[1][0] == snapshots[2].time_ms / 1000
+    assert sum(points[-2][1] for points in began.values()) == 1 + 77
+
+
+SENT = "ss_flow_sent_bytes_total"
+
+
+def test_victoria_metrics_gives_back_every_sample_of_every_tick(victoria_metrics: servers.VictoriaMetrics) -> None:
+    snapshots = some_ticks(f"remote_write: [{{url: '{victoria_metrics.write_url}', stale_on_exit: false}}]")
+    stored = victoria_metrics.samples('{__name__!=""}')
+    for snapshot in snapshots:
+        at = snapshot.time_ms / 1000
+        then = {key: value for key, points in stored.items() for time, value in points if time == at}
+        assert plain(then) == plain(said(snapshot, EXTERNAL))
+
+
+# ---- a Pushgateway --------------------------------------------------------------------------------------------------
+
+KEY = {"job": "batch/job", "instance": "https://[::1]/ü", "empty": ""}
+TO_GATEWAY = "pushgateway: [{{url: '{}', job: batch/job, grouping_key: {{instance: 'https://[::1]/ü', empty: ''}}}}]"
+GROUP = {name: value for name, value in KEY.items() if value}
+
+
+def ours(metrics: dict[Labels, float]) -> dict[Labels, float]:
+    """Without what the gateway says of itself and of its groups."""
+    return {key: value for key, value in metrics.items() if dict(key)["__name__"].startswith("ss_")}
+
+
+def expected(snapshot: Snapshot) -> dict[Labels, float]:
+    """The series as they stand in the group."""
+    return plain(said(snapshot, {**EXTERNAL, **GROUP}))
+
+
+def test_the_pushgateway_gives_back_every_sample(pushgateway: servers.Pushgateway) -> None:
+    snapshots = some_ticks(TO_GATEWAY.format(pushgateway.url))
+    assert plain(ours(pushgateway.metrics())) == expected(snapshots[-1])
+
+
+def test_the_pushgateway_knows_every_familys_type_and_help(pushgateway: servers.Pushgateway) -> None:
+    (*_, last) = some_ticks(TO_GATEWAY.format(pushgateway.url))
+    (group,) = pushgateway.groups()
+    assert group["labels"] == KEY
+    assert group["last_push_successful"] is True
+    told = {name: facts(family) for name, family in group.items() if name.startswith("ss_")}
+    assert told == {name: (family.type.value, family.help) for name, family in families(last).items()}
+
+
+def facts(family: dict[str, Any]) -> tuple[str, str]:
+    """Type and help, as the gateway's interface writes them."""
+    return family["type"].lower(), family["help"]
+
+
+def test_prometheus_scrapes_what_was_pushed_with_its_types(pushgateway: servers.Pushgateway, tmp_path: Path) -> None:
+    (*_, last) = some_ticks(TO_GATEWAY.format(pushgateway.url))
+    target = pushgateway.url.removeprefix("http://")
+    with servers.prometheus(tmp_path, scrape=[target]) as prometheus:
+        stored = wait_for(lambda: prometheus.query('{__name__=~"ss_.*"}'), "a scrape")
+        known = prometheus.metadata()
+    assert plain(stored) == expected(last)
+    for name, family in families(last).items():
+        assert [(entry["type"], entry["help"]) for entry in known[name]] == [(family.type.value, family.help)]
+    assert {family.type for family in families(last).values()} == set(MetricType)

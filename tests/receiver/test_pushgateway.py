@@ -128,6 +128,13 @@ def test_put_replaces_the_group_and_post_only_families_of_the_same_name() -> Non
     assert groups.groups == {(("job", "j"),): {}}
 
 
+def test_a_group_may_change_the_type_of_its_own_family() -> None:
+    groups = Groups(10)
+    for kind in ("counter", "gauge"):
+        groups.change(PUT, JOB, {}, f"# TYPE a {kind}\na 1\n".encode())
+    assert groups.groups[(("job", "j"),)]["a"].type == "gauge"
+
+
 def test_delete_removes_exactly_one_group() -> None:
     groups = Groups(10)
     for path in (JOB, f"{JOB}/a/b"):
