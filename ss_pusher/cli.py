@@ -86,7 +86,10 @@ def _once(options: argparse.Namespace) -> int:
 def _preview(options: argparse.Namespace) -> int:
     from ss_pusher import preview
 
-    preview.show(options.config, options.format, options.ticks, options.interval)
+    if options.explain:
+        preview.explain(options.config, options.format)
+    else:
+        preview.show(options.config, options.format, options.ticks, options.interval)
     return Exit.DONE
 
 
@@ -101,6 +104,16 @@ def _sample_config(_options: argparse.Namespace) -> int:
     from ss_pusher.config.sample import sample
 
     print(sample(), end="")
+    return Exit.DONE
+
+
+def _convert_config(options: argparse.Namespace) -> int:
+    from ss_pusher.config.ss_exporter import convert_file
+
+    converted = convert_file(options.file)
+    for remark in converted.ignored:
+        print(f"ss-pusher: {remark}; left out", file=sys.stderr)
+    print(converted.text, end="")
     return Exit.DONE
 
 
@@ -159,9 +172,14 @@ def _parser() -> argparse.ArgumentParser:
     _option(preview, "--format", forms, metavar="FORMAT", default="table", help="table (default), prometheus or json")
     _option(preview, "--ticks", _positive_int, metavar="N", default=2, help="how often to read (default: 2)")
     _option(preview, "--interval", _seconds, metavar="SECONDS", default=1.0, help="between ticks (default: 1)")
+    explain = bool(os.environ.get("SS_PUSHER_EXPLAIN"))
+    text = "show instead which rule of the filter is applied where, and to how many sockets"
+    preview.add_argument("--explain", action="store_true", default=explain, help=text)
     check = add("check-config", _check_config, "check a configuration and name every error in it")
     check.add_argument("file", type=Path, metavar="FILE")
     add("sample-config", _sample_config, "print a configuration with every key and its meaning")
+    convert = add("convert-config", _convert_config, "turn a configuration of prometheus_ss_exporter into one of ours")
+    convert.add_argument("file", type=Path, metavar="FILE")
     receive = add("receive", _receive, "take remote write and a Pushgateway's calls, and show what arrives")
     where = "127.0.0.1:9090"
     _option(receive, "--listen", str, metavar="ADDRESS", default=where, help=f"HOST:PORT (default: {where})")

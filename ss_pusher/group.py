@@ -73,7 +73,8 @@ def _increments(counters: Sequence[FlowCounter], moved: dict[str, I64], of: Rows
         if counter.minus:
             # The kernel counts a retransmission before it knows that it could be sent.
             increments = np.maximum(increments - moved[counter.minus], 0)
-        np.add.at(row, of, increments)
+        if increments.any():  # many a counter stands still for all flows
+            np.add.at(row, of, increments)
     return total
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from ss_pusher import tables
 from ss_pusher.app.agent import Agent
 from ss_pusher.app.build import build_agent
+from ss_pusher.app.explain import explain as explained
 from ss_pusher.app.plan import read_config
 from ss_pusher.config import Config
 from ss_pusher.encode import text
@@ -43,6 +44,20 @@ def show(path: Path | None, form: str, ticks: int, interval: float) -> None:
         sys.stdout.write("\n")
     else:
         _tables(tables.screen(), snapshots, config, agent)
+
+
+def explain(path: Path | None, form: str) -> None:
+    """Print which rule of the filter is applied where, and to how many sockets; as JSON where `form` says so."""
+    rows = explained(read_config(path) if path else Config())
+    if form == "json":
+        json.dump([row._asdict() for row in rows], sys.stdout, indent=1)
+        sys.stdout.write("\n")
+        return
+    headings = ("", "sockets", "never read", "decided")
+    facts = [(row.rule, str(row.sockets), str(row.unread), row.place) for row in rows]
+    tables.show(
+        tables.screen(), "The rules of the filter, and the sockets that each decides", tables.facts(facts, headings)
+    )
 
 
 def _ticks(agent: Agent, ticks: int, interval: float) -> Iterator[Snapshot]:

@@ -53,6 +53,9 @@ TABLE: Final[tuple[Family, ...]] = (
     _counter("ss_pusher_samples_sent_total", "Samples that the endpoint accepted."),
     _counter("ss_pusher_samples_retried_total", "Samples in requests that failed and were tried again."),
     _counter("ss_pusher_samples_dropped_total", "Samples given up, by reason."),
+    _counter(
+        "ss_pusher_spool_damaged_total", "Places of the endpoint's spool that could not be read, and were skipped."
+    ),
     _gauge("ss_pusher_samples_pending", "Samples in the endpoint's queue."),
     _gauge("ss_pusher_queue_bytes", "Bytes in the endpoint's queue.", unit="bytes"),
     _counter("ss_pusher_sent_bytes_total", "Bytes of request bodies that the endpoint accepted.", unit="bytes"),

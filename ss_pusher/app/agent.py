@@ -94,7 +94,10 @@ class Agent:
         for thread in threads:
             thread.join(max(0.0, deadline - self.clock.monotonic()) + 1)
         self.close()
-        return len(taken) == len(threads) and all(taken.values())
+        unhappy = [endpoint.name for endpoint in self.endpoints if not taken.get(endpoint.name)]
+        for name in unhappy:
+            logger.warning("%s did not accept everything before the end", name)
+        return not unhappy
 
 
 class StopSignal:

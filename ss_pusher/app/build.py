@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from ss_pusher.accounts import Accounts, Distribution
+from ss_pusher.app import privilege
 from ss_pusher.app.agent import Agent
 from ss_pusher.app.collector import Collector, kernel_fields
 from ss_pusher.app.endpoints import Endpoint
@@ -25,6 +26,7 @@ from ss_pusher.metrics import ss_exporter
 from ss_pusher.model import U64, AddressFamily, Choice, Groups, Labels
 from ss_pusher.netlink.closed import ClosedFlows
 from ss_pusher.netlink.dump import Dumper
+from ss_pusher.netlink.tcp_info import MARK, Field
 from ss_pusher.select.prefix import Prefixes
 from ss_pusher.select.report import Report
 from ss_pusher.select.selection import Selection
@@ -50,13 +52,12 @@ def build_agent(config: Config, endpoints: Callable[[Telemetry], list[Endpoint]]
     plan = make_plan(config, kernel_fields())
     if plan.missing:
         logger.warning("this kernel does not count what these metrics need: %s", ", ".join(plan.missing))
+    for text in privilege.missing(config):
+        logger.warning("%s", text)
     telemetry = Telemetry()
     stages = Stages(telemetry, clock.monotonic)
-    prefix = Prefix(config.group.prefix.ipv4, config.group.prefix.ipv6)
-    attributor = Attributor(networks=config.group.networks, prefix=prefix)
-    filtering = Filtering(
-        rules(config), attributor, loopback=config.collect.loopback, closed_flows=config.collect.closed_flows
-    )
+    attributor = make_attributor(config)
+    filtering = make_filtering(config, attributor)
     collector = _collector(config, plan, filtering, telemetry)
     pipeline = _pipeline(config, plan, collector, attributor, filtering, stages=stages, clock=clock)
 
@@ -74,6 +75,23 @@ def build_agent(config: Config, endpoints: Callable[[Telemetry], list[Endpoint]]
         shutdown_deadline=config.shutdown_deadline,
         close=close,
     )
+
+
+def make_attributor(config: Config) -> Attributor:
+    """What names the sockets."""
+    prefix = Prefix(config.group.prefix.ipv4, config.group.prefix.ipv6)
+    return Attributor(networks=config.group.networks, prefix=prefix)
+
+
+def make_filtering(config: Config, attributor: Attributor) -> Filtering:
+    """What decides which of them count; to be closed."""
+    collect = config.collect
+    return Filtering(rules(config), attributor, loopback=collect.loopback, closed_flows=collect.closed_flows)
+
+
+def rule_fields(config: Config) -> tuple[Field, ...]:
+    """The fields that only rules ask for."""
+    return (MARK,) if any(rule.marks for rule in rules(config)) else ()
 
 
 def _pipeline(
@@ -113,7 +131,7 @@ def _render(plan: Plan, attributor: Attributor) -> Callable[[U64], Labels]:
 
 
 def _collector(config: Config, plan: Plan, filtering: Filtering, telemetry: Telemetry) -> Collector:
-    read = fields(plan)
+    read = (*fields(plan), *rule_fields(config))
     families = [AddressFamily[name.upper()] for name in config.collect.families]
     closed = ClosedFlows(families, read, loopback=config.collect.loopback) if config.collect.closed_flows else None
     return Collector(

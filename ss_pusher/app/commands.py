@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+from ss_pusher.app import privilege
 from ss_pusher.app.agent import Agent, stop_on_signals
 from ss_pusher.app.build import build_agent
 from ss_pusher.app.plan import read_config
@@ -21,8 +22,7 @@ def agent(path: Path) -> None:
     with stop_on_signals() as stop:
         running = _build(path, stale_on_exit=True)
         logger.info("reading every %g s, pushing to %s", running.interval, ", ".join(e.name for e in running.endpoints))
-        if not running.run(stop):
-            logger.warning("not everything could be sent before the end")
+        running.run(stop)
 
 
 def once(path: Path) -> bool:
@@ -34,6 +34,8 @@ def check(path: Path) -> None:
     """Raise ConfigError for what is wrong; say on stdout that nothing is."""
     config = read_config(path, check_files=True)
     _need_a_sink(config, path)
+    for text in privilege.missing(config):
+        logger.warning("%s", text)
     sys.stdout.write(f"{path}: this configuration can be used\n")
 
 

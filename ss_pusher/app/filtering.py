@@ -2,21 +2,22 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from ipaddress import ip_network
-from pathlib import Path
 from typing import Final
+
+import numpy as np
 
 from ss_pusher import filter as rule_filter
 from ss_pusher.addresses import Address
+from ss_pusher.app.privilege import CAP_NET_ADMIN, has
 from ss_pusher.attribute.attributes import Attributes
 from ss_pusher.attribute.attributor import Attributor
 from ss_pusher.attribute.resolver import Resolver
 from ss_pusher.loopback import stays_on_host
-from ss_pusher.model import Bools, Rule, Sockets
+from ss_pusher.model import I64, Bools, Rule, Sockets
 from ss_pusher.netlink.filter import Known, Program, compile_rules
 
 _LOOPBACK: Final = Rule(keeps=False, remote_networks=(ip_network("127.0.0.0/8"), ip_network("::1/128")))
 _FIRST_ANSWERS_SECONDS: Final = 5.0
-_CAP_NET_ADMIN: Final = 12  # include/uapi/linux/capability.h
 
 
 class Filtering:
@@ -41,21 +42,27 @@ class Filtering:
         self._hosts = self._resolver.answers()
         known = Known(
             closed_flows=self._closed_flows,
-            net_admin=_has_net_admin(),
+            net_admin=has(CAP_NET_ADMIN),
             hosts=self._hosts,
             cgroups=self._attributor.cgroups(),
             interfaces=self._attributor.interfaces(),
         )
-        return compile_rules(self._rules if self._loopback else (_LOOPBACK, *self._rules), known)
+        return compile_rules(self.rules, known)
 
     def keep(self, sockets: Sockets, attributes: Attributes) -> Bools:
         """Bool[n]: what counts of the dump that was asked for by the last `compile`, and of its closed flows."""
         kept = rule_filter.keep(sockets, attributes, self._rules, self._hosts).kept
         return kept if self._loopback else kept & ~stays_on_host(sockets)
 
+    def decided(self, sockets: Sockets, attributes: Attributes) -> I64:
+        """I64[rules]: how many of the sockets each of `rules` was the first to match, as `keep` decides."""
+        if self._loopback:
+            return rule_filter.keep(sockets, attributes, self._rules, self._hosts).decided
+        home = stays_on_host(sockets)
+        beyond = rule_filter.keep(sockets.take(~home), attributes.take(~home), self._rules, self._hosts).decided
+        return np.append(np.count_nonzero(home), beyond)
 
-def _has_net_admin() -> bool:
-    """Whether the kernel tells this process the marks of sockets: proc(5), CapEff."""
-    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-    effective = next((line.split()[1] for line in status.splitlines() if line.startswith("CapEff:")), "0")
-    return bool(int(effective, 16) >> _CAP_NET_ADMIN & 1)
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """All rules in their order, the one about loopback included."""
+        return self._rules if self._loopback else (_LOOPBACK, *self._rules)

@@ -45,17 +45,26 @@ def make_plan(config: Config, known: Collection[str]) -> Plan:
     missing = {c.family.name for c in countless} | {c.host.name for c in countless if c.host}
     missing |= {g.family.name for g in metrics.GAUGES if g not in gauges}
     wanted = (exported | needed) - missing
-    folding = config.metrics.ss_exporter.flow if config.metrics.preset == "ss_exporter" else ""
     return Plan(
-        by=ss_exporter.FOLDINGS[folding] if folding else config.group.by,
+        by=group_labels(config),
         counters=tuple(c for c in counters if c.family.name in wanted or (c.host and c.host.name in exported)),
         gauges=tuple(g for g in gauges if g.family.name in wanted),
         exported=exported - missing,
         histograms=tuple(h for h in _histograms(config) if h.family.name in exported),
         max_series=config.limit.max_series,
         missing=tuple(sorted((exported | needed) & missing)),
-        flow_folding=folding,
+        flow_folding=_folding(config),
     )
+
+
+def group_labels(config: Config) -> tuple[str, ...]:
+    """The labels that tell groups apart: those of `group.by`, but where a preset has its own."""
+    folding = _folding(config)
+    return ss_exporter.FOLDINGS[folding] if folding else config.group.by
+
+
+def _folding(config: Config) -> str:
+    return config.metrics.ss_exporter.flow if config.metrics.preset == "ss_exporter" else ""
 
 
 def _histograms(config: Config) -> tuple[FlowHistogram, ...]:

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from ss_pusher.app.endpoints import Encoder, Endpoint, ExposeEndpoint, PushgatewayEndpoint, RemoteWriteEndpoint
 from ss_pusher.app.http_client import bare_url, make_client
@@ -16,6 +18,7 @@ from ss_pusher.encode.reshape import downgrade, merge, split
 from ss_pusher.loop import Clock
 from ss_pusher.model import Protocol, Request, Snapshot
 from ss_pusher.queue.memory import MemoryQueue
+from ss_pusher.queue.spool import Spool
 from ss_pusher.send.dispatch import Limits, Reshape
 from ss_pusher.send.expose import ExposeServer, Exposition, Format
 from ss_pusher.send.pushgateway import Pushgateway, group_url
@@ -81,7 +84,13 @@ class _Sinks:
     def remote_write(self, section: RemoteWriteSection) -> Endpoint:
         name = next(self._names)
         now = self._clock.wall
-        choice = ProtocolChoice(_PROTOCOLS[section.protobuf_message], now=now)
+        waiting = self._waiting(name)
+        choice = ProtocolChoice(
+            _PROTOCOLS[section.protobuf_message],
+            now=now,
+            recalled=waiting.recall() if isinstance(waiting, Spool) else None,
+            remember=waiting.remember if isinstance(waiting, Spool) else None,
+        )
         client = make_client(section)
         sink = RemoteWrite(client, bare_url(section.url), choice, downgrade=downgrade, now=now)
         queue = section.queue_config
@@ -95,7 +104,7 @@ class _Sinks:
         )
         worker = Worker(
             name,
-            self._queue(name),
+            waiting,
             sink,
             limits,
             self._telemetry,
@@ -125,7 +134,7 @@ class _Sinks:
         limits = Limits(timeout=section.timeout)
         worker = Worker(
             name,
-            self._queue(name, latest=True),
+            self._memory(name, latest=True),
             sink,
             limits,
             self._telemetry,
@@ -142,17 +151,29 @@ class _Sinks:
 
         return PushgatewayEndpoint(name, worker, encode, lambda deadline: isinstance(sink.finish(deadline), Accepted))
 
-    def _queue(self, name: str, *, latest: bool = False) -> MemoryQueue:
-        dropped: Callable[[str, int], None] = partial(_dropped, self._telemetry, name)
-        spool = self._config.spool
+    def _memory(self, name: str, *, latest: bool = False) -> MemoryQueue:
         return MemoryQueue(
-            max_bytes=spool.max_bytes,
-            max_age=spool.max_age,
-            dropped=dropped,
+            max_bytes=self._config.spool.max_bytes,
+            max_age=self._config.spool.max_age,
+            dropped=partial(self._dropped, name),
             now=self._clock.wall,
             max_requests=1 if latest else None,
         )
 
+    def _waiting(self, name: str) -> Spool | MemoryQueue:
+        """The endpoint's queue; on disk in a directory of its own, since names may hold what file names may not."""
+        directory = self._config.spool.directory
+        return self._memory(name) if directory is None else self._spool(name, directory)
 
-def _dropped(telemetry: Telemetry, endpoint: str, reason: str, samples: int) -> None:
-    telemetry.add("ss_pusher_samples_dropped_total", samples, endpoint=endpoint, reason=reason)
+    def _spool(self, name: str, directory: Path) -> Spool:
+        return Spool(
+            directory / f"endpoint-{quote(name, safe='')}",
+            max_bytes=self._config.spool.max_bytes,
+            max_age=self._config.spool.max_age,
+            dropped=partial(self._dropped, name),
+            damaged=partial(self._telemetry.add, "ss_pusher_spool_damaged_total", endpoint=name),
+            now=self._clock.wall,
+        )
+
+    def _dropped(self, endpoint: str, reason: str, samples: int) -> None:
+        self._telemetry.add("ss_pusher_samples_dropped_total", samples, endpoint=endpoint, reason=reason)

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from ss_pusher.addresses import MAPPED_LOW
-from ss_pusher.model import U16, U64, AddressFamily, Bools, Rows, Sockets, TcpState
+from ss_pusher.model import U64, AddressFamily, Bools, Rows, Sockets, TcpState
 
 KEEP_SECONDS: Final = 120.0
 """How long a listener is remembered after it vanished and after the last socket on its port."""
@@ -26,14 +25,6 @@ class _Endpoint(NamedTuple):
 class _Listener(NamedTuple):
     cgroup: int
     missing_since: float | None  # None: it was in the last dump
-
-
-def _packed(addresses: U64, ports: U16) -> npt.NDArray[np.bytes_]:
-    """S24[n]: an endpoint as bytes that can be searched for."""
-    packed = np.empty((len(ports), 3), ">u8")
-    packed[:, :2] = addresses
-    packed[:, 2] = ports
-    return packed.view("S24").ravel()
 
 
 class Listeners:
@@ -64,7 +55,7 @@ class Listeners:
         port = sockets.local_port
         ipv6 = sockets.family == AddressFamily.IPV6
         inbound = np.where(ipv6, self._any[AddressFamily.IPV6][port], self._any[AddressFamily.IPV4][port])
-        rest = np.flatnonzero(self._specific[port] & ~inbound)
+        rest = np.flatnonzero((self._specific[port] > 0) & ~inbound)
         inbound[rest] = self._find(sockets, rest) >= 0
         return inbound
 
@@ -85,16 +76,22 @@ class Listeners:
 
     def _find(self, sockets: Sockets, rows: Rows) -> Rows:
         """Intp[rows]: which specific listener each row's local end is; -1: none."""
-        if not len(rows) or not len(self._endpoints):
-            return np.full(len(rows), -1)
-        wanted = _packed(sockets.local[rows], sockets.local_port[rows])
-        at = np.minimum(np.searchsorted(self._endpoints, wanted), len(self._endpoints) - 1)
-        return np.where(self._endpoints[at] == wanted, at, -1)
+        found = np.full(len(rows), -1)
+        ports = sockets.local_port[rows]
+        rest = np.arange(len(rows))
+        # Hardly any port is listened on at several addresses, so this is one step in most cases.
+        for step in range(int(self._specific.max())):
+            rest = rest[step < self._specific[ports[rest]]]
+            at = self._first[ports[rest]] + step
+            high, low = (self._addresses[at] == sockets.local[rows[rest]]).T
+            here = high & low
+            found[rest[here]] = at[here]
+            rest = rest[~here]
+        return found
 
     def _index(self) -> None:
         self._any = {family: np.zeros(PORTS, np.bool_) for family in AddressFamily}
         self._cgroup_of_any = {family: np.zeros(PORTS, np.uint64) for family in AddressFamily}
-        self._specific = np.zeros(PORTS, np.bool_)
         specific = []
         # An IPv4 wildcard comes after an IPv6 one, whose IPv4 it takes.
         for endpoint, listener in sorted(self._listeners.items()):
@@ -103,12 +100,12 @@ class Listeners:
                 self._any[family][endpoint.port] = True
                 self._cgroup_of_any[family][endpoint.port] = listener.cgroup
             if not families:
-                self._specific[endpoint.port] = True
                 specific.append((endpoint, listener.cgroup))
-        self._endpoints = _packed(
-            np.array([endpoint[:2] for endpoint, _ in specific], np.uint64).reshape(-1, 2),
-            np.array([endpoint.port for endpoint, _ in specific], np.uint16),
-        )
+        specific.sort(key=lambda item: item[0].port)
+        ports = np.array([endpoint.port for endpoint, _ in specific], np.intp)
+        self._specific = np.bincount(ports, minlength=PORTS)
+        self._first = np.cumsum(self._specific) - self._specific
+        self._addresses = np.array([endpoint[:2] for endpoint, _ in specific], np.uint64).reshape(-1, 2)
         self._cgroup_of_specific = np.array([cgroup for _, cgroup in specific], np.uint64)
 
 

@@ -112,8 +112,8 @@ def missing_privilege(root: Path) -> str:
         return ""
     return (
         f"pid and command: {refused} of {len(visible)} processes belong to other users and may not be looked into, so "
-        "their sockets stay without; give CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH (in the systemd unit: "
-        "AmbientCapabilities=CAP_SYS_PTRACE CAP_DAC_READ_SEARCH), or run as root"
+        "their sockets stay without; give CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH (for the systemd unit, the drop-in "
+        "process-names.conf does), or run as root"
     )
 
 

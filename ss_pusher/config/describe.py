@@ -54,16 +54,16 @@ def _default(info: FieldInfo, form: Shape) -> Any:
     default = info.default if info.default_factory is NODEFAULT else info.default_factory()
     if default is NODEFAULT or (default is None and form.kind not in (LISTEN, DIRECTORY)):
         return None
-    return _plain(info.type, default)
+    return plain(info.type, default)
 
 
-def _plain(wanted: Any, value: Any) -> Any:
+def plain(wanted: Any, value: Any) -> Any:
     """A value of the configuration as YAML would write it."""
     form = shape(wanted)
     if form.kind is not None:
         return form.kind.plain(value)
     if is_section(form.base):
-        return {info.name: _plain(info.type, getattr(value, info.name)) for info in fields(form.base)}
+        return {info.name: plain(info.type, getattr(value, info.name)) for info in fields(form.base)}
     if isinstance(value, Mapping):
-        return {key: _plain(item(form.base), member) for key, member in value.items()}
-    return [_plain(item(form.base), member) for member in value]
+        return {key: plain(item(form.base), member) for key, member in value.items()}
+    return [plain(item(form.base), member) for member in value]

@@ -12,7 +12,7 @@ from ss_pusher.config.convert import Remark, Walk, Written, convert
 from ss_pusher.config.document import MAX_BYTES, compose
 from ss_pusher.config.expand import variables
 from ss_pusher.config.invalid import suggestion
-from ss_pusher.config.schema import Config
+from ss_pusher.config.schema import Config, Group
 from ss_pusher.config.secret import Url
 from ss_pusher.config.section import Steps
 from ss_pusher.config.values import FILE, METRIC, RANKING, RANKINGS, SECRET
@@ -47,7 +47,7 @@ def load(
     Raises:
         ConfigError: With every problem of the file.
     """
-    data, mode = _read(path)
+    data, mode = read(path)
     return parse(
         data,
         str(path),
@@ -77,13 +77,13 @@ def parse(
     if check_files:
         _check_files(walk)
     if walk.problems or config is None:
-        raise ConfigError([_line(name, problem) for problem in sorted(walk.problems, key=_by_line)])
+        raise ConfigError([described(name, problem) for problem in sorted(walk.problems, key=_by_line)])
     _warn(config, walk, readable_by_all=readable_by_all)
-    return Loaded(config, tuple(_line(name, warning) for warning in sorted(walk.warnings, key=_by_line)))
+    return Loaded(config, tuple(described(name, warning) for warning in sorted(walk.warnings, key=_by_line)))
 
 
-def _read(path: Path) -> tuple[bytes, int]:
-    """The file's bytes, a little more than allowed at most, and its mode."""
+def read(path: Path) -> tuple[bytes, int]:
+    """The file's bytes, a little more than allowed at most, and its mode. Raises ConfigError."""
     try:
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1), os.fstat(file.fileno()).st_mode
@@ -101,7 +101,8 @@ def _by_line(remark: Remark) -> int:
     return remark.line
 
 
-def _line(name: str, remark: Remark) -> str:
+def described(name: str, remark: Remark) -> str:
+    """A remark on the file `name` with its place, as a user reads it."""
     place = _dotted(remark.steps)
     return f"{name}:{remark.line}: {place}: {remark.text}" if place else f"{name}:{remark.line}: {remark.text}"
 
@@ -151,6 +152,8 @@ def _warn(config: Config, walk: Walk, *, readable_by_all: bool) -> None:
         walk.warning(
             inline[0], "holds a secret, and every user may read this file; use a file of its own, or chmod o-r"
         )
+    if config.metrics.preset == "ss_exporter" and config.group.by != Group().by:
+        walk.warning(("group", "by"), "has no effect with the preset ss_exporter, which groups by its label flow")
     if "remote_network" in config.group.by and not config.group.networks:
         walk.warning(("group", "by"), "names remote_network, which is empty without group.networks")
     for position, gateway in enumerate(config.pushgateway):

@@ -220,7 +220,10 @@ class Metrics(Section, frozen=True, kw_only=True):
     ] = ()
     ss_exporter: Annotated[
         SsExporter,
-        Meta(description="For the preset ss_exporter.", examples=[{"flow": "pid_condensed"}]),
+        Meta(
+            description="For the preset ss_exporter.",
+            examples=[{"flow": "pid_condensed", "rtt_buckets_ms": [0.5, 5, 50, 500]}],
+        ),
     ] = SsExporter()
 
 

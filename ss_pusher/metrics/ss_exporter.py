@@ -63,7 +63,7 @@ FOLDINGS: Final[Mapping[str, tuple[str, ...]]] = {
 
 def flow(labels: Labels, folding: str) -> Labels:
     """The labels of a group by `FOLDINGS[folding]` as the one label `flow`, which is `other` for the remainder."""
-    named = {name: "" for name in FOLDINGS[folding]} | dict(labels)
+    named = dict.fromkeys(FOLDINGS[folding], "") | dict(labels)
     if set(named.values()) == {OTHER}:
         return ((LABEL, OTHER),)
     source = "SRC#{local_address}|{local_port}" if folding == "raw_endpoint" else "{pid}"

@@ -2,17 +2,18 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from ss_pusher.model import U8, U16, U64, AddressFamily, Bools, Sockets
-from ss_pusher.netlink.layout import Place, distinct, gather
+from ss_pusher.netlink.layout import NLMSG_HEADER, Place, distinct, gather
 from ss_pusher.netlink.tcp_info import FIELDS, Field, Source
 
 INET_DIAG_INFO: Final = 2  # include/uapi/linux/inet_diag.h
 INET_DIAG_CONG: Final = 4
+INET_DIAG_MARK: Final = 15
 INET_DIAG_CGROUP_ID: Final = 21
 TCP_CA_NAME_MAX: Final = 16  # include/net/tcp.h
 
@@ -42,7 +43,6 @@ MESSAGE: Final[np.dtype[Any]] = np.dtype(
 )
 """struct nlmsghdr, then struct inet_diag_msg: 88 bytes without padding."""
 
-_NLMSG_HEADER: Final = 16
 _FIRST_ROOM: Final = 1024
 _AS_THEY_ARE: Final = (
     *("cookie", "family", "state", "local", "remote"),
@@ -50,7 +50,10 @@ _AS_THEY_ARE: Final = (
 )
 _PLAIN: Final = (*_AS_THEY_ARE, "cgroup", "congestion")
 _INFO_SIZES: Final = "sizes of tcp_info"
+_MARK_SIZES: Final = "sizes of the mark"
+_ATTRIBUTES: Final = (INET_DIAG_INFO, INET_DIAG_CONG, INET_DIAG_CGROUP_ID)
 _CGROUP: Final = np.dtype([("id", "u8")])
+_MARK: Final = np.dtype([("mark", "u4")])
 _NAME: Final = np.dtype([("words", "u8", 2)])
 _MAPPED: Final = np.uint64(0xFFFF)  # RFC 4291, section 2.5.5.2: the upper half of the low word of ::ffff:a.b.c.d
 _HALF: Final = np.uint64(32)
@@ -60,7 +63,6 @@ _KEPT: Final = np.array(
     [[0xFF] * n + [0] * (TCP_CA_NAME_MAX - n) for n in range(TCP_CA_NAME_MAX + 1)], dtype=np.uint8
 ).view(np.uint64)
 
-_Item = TypeVar("_Item", bound=np.generic)
 _Records: TypeAlias = npt.NDArray[np.void]
 
 
@@ -70,20 +72,22 @@ class Columns:
     All of them share one block of memory: large enough for huge pages, it costs a tenth of the page faults.
     """
 
-    attributes: Final = (INET_DIAG_INFO, INET_DIAG_CONG, INET_DIAG_CGROUP_ID)
-
     def __init__(self, fields: Sequence[Field], room: int = 0) -> None:
         self._fields = tuple(fields)
         witnesses = (FIELDS[field.witness] for field in fields if field.witness)
         read = tuple(dict.fromkeys((*fields, *witnesses)))
         self._info = tuple(field for field in read if field.source is Source.TCP_INFO)
         self._message = tuple(field for field in read if field.source is Source.INET_DIAG_MSG)
+        self._mark = next((field for field in read if field.source is Source.MARK), None)
+        self.attributes: Final = (*_ATTRIBUTES, *([INET_DIAG_MARK] if self._mark else []))
         self._tcp_info = _record(self._info)
-        self._inet_diag_msg = _record(self._message, shift=_NLMSG_HEADER, size=MESSAGE.itemsize)
+        self._inet_diag_msg = _record(self._message, shift=NLMSG_HEADER, size=MESSAGE.itemsize)
         blank = Sockets.none({})
         self._columns: dict[str | Field, npt.NDArray[Any]] = {name: getattr(blank, name) for name in _PLAIN}
         self._columns |= {field: np.empty(0, field.dtype) for field in read}
         self._columns[_INFO_SIZES] = np.empty(0, np.uint16)
+        if self._mark:
+            self._columns[_MARK_SIZES] = np.empty(0, np.uint16)
         self._rows = 0
         self._room = 0
         if room:
@@ -101,6 +105,9 @@ class Columns:
         self._columns["congestion"][rows] = _names(buffer, places[INET_DIAG_CONG])
         self._split(messages.view(self._inet_diag_msg), self._message, rows)
         self._columns[_INFO_SIZES][rows] = places[INET_DIAG_INFO].sizes
+        if self._mark:
+            self._columns[self._mark][rows] = gather(buffer, places[INET_DIAG_MARK].starts, _MARK)["mark"]
+            self._columns[_MARK_SIZES][rows] = places[INET_DIAG_MARK].sizes
         if self._info:
             records = gather(buffer, places[INET_DIAG_INFO].starts, self._tcp_info)
             self._blank_what_was_not_sent(records, places[INET_DIAG_INFO].sizes)
@@ -119,6 +126,10 @@ class Columns:
                 mask = short[left_out] if mask is None else mask | short[left_out]
             if mask is not None:
                 absent[field.name] = mask
+        if self._mark:
+            untold = filled[_MARK_SIZES] < _MARK.itemsize
+            filled[self._mark][untold] = 0
+            absent[self._mark.name] = untold
         info = {field.name: filled[field] for field in self._fields}
         return Sockets(**{name: filled[name] for name in _PLAIN}, info=info, absent=absent)
 
@@ -211,9 +222,3 @@ def _record(fields: Sequence[Field], shift: int = 0, size: int = 0) -> np.dtype[
             "itemsize": max(size, (needed + 3) // 4 * 4),
         }
     )
-
-
-def _enlarged(column: npt.NDArray[_Item], rows: int, room: int) -> npt.NDArray[_Item]:
-    larger = np.empty((room, *column.shape[1:]), column.dtype)
-    larger[:rows] = column[:rows]
-    return larger

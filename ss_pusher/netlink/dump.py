@@ -19,11 +19,10 @@ from ss_pusher.netlink.tcp_info import Field
 from ss_pusher.netlink.wire import Control, append, dump_request, extensions_for
 
 NETLINK_SOCK_DIAG: Final = 4  # include/uapi/linux/netlink.h
-MSG_TRUNC: Final = 0x20  # include/linux/socket.h; recv then tells a datagram's real length
 
 _CHUNK: Final = 2 << 20  # decoded as soon as it is full, while it is still in the cache
 _LARGEST_DATAGRAM: Final = 1 << 16  # the kernel gives 32 KiB at a time
-_RECEIVE: Final = MSG_TRUNC | socket.MSG_DONTWAIT
+_RECEIVE: Final = socket.MSG_TRUNC | socket.MSG_DONTWAIT  # recv tells a datagram's real length
 _LAST_SEQUENCE: Final = 0x7FFF_FFFF
 _ATTEMPTS: Final = 3
 _MISSING: Final = (errno.ENOENT, errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT, errno.EOPNOTSUPP)

@@ -18,6 +18,7 @@ class Source(Enum):
 
     TCP_INFO = "tcp_info"  # include/uapi/linux/tcp.h, the payload of INET_DIAG_INFO
     INET_DIAG_MSG = "inet_diag_msg"  # include/uapi/linux/inet_diag.h, in front of the attributes
+    MARK = "mark"  # the payload of INET_DIAG_MARK, which only those with CAP_NET_ADMIN get
 
 
 class Field(NamedTuple):
@@ -139,3 +140,6 @@ _TABLE: Final = (
 )
 
 FIELDS: Final = {field.name: field for field in _TABLE}
+
+MARK: Final = Field("mark", Source.MARK, 0, U32)
+"""SO_MARK of the socket. No metric is made of it; filters ask for it."""

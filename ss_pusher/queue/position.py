@@ -7,6 +7,7 @@ does not keep a position from being written.
 import os
 import struct
 import zlib
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 _FIELDS: Final = struct.Struct("<QQQ")  # turn, segment, offset
@@ -29,8 +30,9 @@ class PositionFile:
         self._turn, segment, offset = max(slots, default=(0, 0, 0))
         self.position = Position(segment, offset)
         if os.fstat(file).st_size < 2 * _SLOT.size:
-            os.pwrite(file, bytes(2 * _SLOT.size), 0)
-            self.write(self.position)
+            with suppress(OSError):  # on a full disk it comes into being later, or never
+                os.pwrite(file, bytes(2 * _SLOT.size), 0)
+                self.write(self.position)
 
     def write(self, position: Position) -> None:
         """Note it. Raises OSError."""

@@ -185,9 +185,10 @@ class Spool:
         if not self._parts and (items := self._take(samples)):
             self._source, self._items = _Source.DISK, items
             return tuple(item.request for item in items if item.request)
-        self._source = _Source.PARTS if self._parts else _Source.MEMORY
         waiting = self._parts or self._memory
-        self._leased = leading(waiting, samples)
+        if waiting:
+            self._source = _Source.PARTS if self._parts else _Source.MEMORY
+            self._leased = leading(waiting, samples)
         return tuple(islice(waiting, self._leased))
 
     def _release(self) -> None:
@@ -224,24 +225,28 @@ class Spool:
             self._dropped(DAMAGED if item.request is None else TOO_OLD, item.header.samples)
 
     def _write(self) -> None:
-        """Bring to disk what it takes of what waits in memory."""
+        """Bring to disk what it takes of what waits in memory; the oldest goes where both are full."""
         while self._memory and self._source is not _Source.MEMORY:
             try:
                 self._log.append(self._memory[0])
             except OSError as error:
                 self._tell_disk(takes=False, why=error.strerror or str(error))
-                if error.errno not in (errno.ENOSPC, errno.EDQUOT) or self._log.segments() <= 1:
+                makes_room = error.errno in (errno.ENOSPC, errno.EDQUOT) and self._log.segments() > 1
+                if not (makes_room and self._memory_is_full()):
                     break
                 self._drop_segment(DISK_FULL)
             else:
                 self._memory.popleft()
                 self._tell_disk(takes=True)
-        while sum(len(request.body) for request in self._memory) > min(MAX_IN_MEMORY, self._max_bytes):
+        while self._memory_is_full():
             index = self._leased if self._source is _Source.MEMORY else 0
             if index == len(self._memory):
                 break
             self._dropped(DISK_FULL, self._memory[index].samples)
             del self._memory[index]
+
+    def _memory_is_full(self) -> bool:
+        return sum(len(request.body) for request in self._memory) > min(MAX_IN_MEMORY, self._max_bytes)
 
     def _bound(self) -> None:
         while self._log.segments() > 1:

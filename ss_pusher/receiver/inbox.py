@@ -4,7 +4,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from http import HTTPMethod, HTTPStatus
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from ss_pusher.model import Labels, Protocol
 from ss_pusher.receiver import remote_write
@@ -27,6 +27,9 @@ _REQUESTS_KEPT: Final = 1000
 _PROBLEMS_TOLD: Final = 10
 
 
+_P = TypeVar("_P", Sample, Histogram)
+
+
 class Answer(NamedTuple):
     """An HTTP response; `text` is its body."""
 
@@ -44,8 +47,8 @@ class Arrival(NamedTuple):
     body_bytes: int
     status: HTTPStatus = HTTPStatus.OK
     text: str = ""
-    protocol: Protocol | None = None  # None: a push to the Pushgateway, or nothing that could be read
-    decoded_bytes: int = 0
+    protocol: Protocol | None = None  # of remote write that could be read
+    decoded_bytes: int = 0  # of remote write
     series: int = 0
     samples: int = 0  # those that were taken
 
@@ -73,18 +76,21 @@ class Inbox:
 
     @property
     def series(self) -> dict[Labels, list[Sample]]:
-        """The last samples of each series, in their order; the labels hold __name__."""
-        with self._changed:
-            points = {labels: list(kept) for labels, kept in self._store.points.items()}
-        return {labels: [p for p in kept if isinstance(p, Sample)] for labels, kept in points.items()}
+        """The last samples of each series that has some, in their order; the labels hold __name__."""
+        return self._points(Sample)
 
     @property
     def histograms(self) -> dict[Labels, list[Histogram]]:
-        """The last native histograms of each series that has some."""
+        """The last native histograms of each series that has some, in their order; the labels hold __name__."""
+        return self._points(Histogram)
+
+    def _points(self, kind: type[_P]) -> dict[Labels, list[_P]]:
         with self._changed:
-            points = {labels: list(kept) for labels, kept in self._store.points.items()}
-        found = {labels: [p for p in kept if isinstance(p, Histogram)] for labels, kept in points.items()}
-        return {labels: histograms for labels, histograms in found.items() if histograms}
+            found = {
+                labels: [point for point in points if isinstance(point, kind)]
+                for labels, points in self._store.points.items()
+            }
+        return {labels: points for labels, points in found.items() if points}
 
     @property
     def families(self) -> dict[str, Metadata]:
@@ -146,7 +152,7 @@ class Inbox:
         if arrival.method in _PUSH_METHODS and arrival.path.startswith(_PUSH_PATHS):
             series = self._groups.change(arrival.method, arrival.path, headers, body)
             status = HTTPStatus.ACCEPTED if arrival.method is HTTPMethod.DELETE else HTTPStatus.OK
-            return Answer(status), arrival._replace(decoded_bytes=len(body), series=series, samples=series)
+            return Answer(status), arrival._replace(series=series, samples=series)
         raise RefusedError(f"nothing takes a {arrival.method} at {arrival.path}", HTTPStatus.NOT_FOUND)
 
     def _write(self, arrival: Arrival, headers: Mapping[str, str], body: bytes) -> tuple[Answer, Arrival]:
@@ -178,8 +184,9 @@ def _written(outcome: Outcome) -> Mapping[str, str]:
 
 
 def _line(arrival: Arrival) -> str:
-    what = "pushgateway" if arrival.protocol is None else _NAMES[arrival.protocol]
-    decoded = f" ({arrival.decoded_bytes} decoded)" if arrival.protocol is not None else ""
+    unread = "remote write" if arrival.path in WRITE_PATHS else "pushgateway"
+    what = unread if arrival.protocol is None else _NAMES[arrival.protocol]
+    decoded = f" ({arrival.decoded_bytes} decoded)" if arrival.decoded_bytes else ""
     answer = f"{arrival.status.value}, {arrival.text}" if arrival.text else str(arrival.status.value)
     size = f"{arrival.body_bytes} bytes{decoded}, {arrival.samples} samples"
     return f"{arrival.method} {arrival.path}: {what}, {size}: {answer}"

@@ -9,7 +9,7 @@ import numpy as np
 
 from ss_pusher.app.build import build_agent
 from ss_pusher.app.sinks import make_endpoints
-from ss_pusher.config import Config, parse
+from ss_pusher.config import parse
 from ss_pusher.loop import Clock
 from ss_pusher.model import Family, HistogramBlock, Snapshot
 from tests.servers import Labels, labels
@@ -41,11 +41,6 @@ def ticking(text: str) -> Iterator[Callable[[], Snapshot]]:
         agent.close()
 
 
-def parsed(text: str) -> Config:
-    """A configuration."""
-    return parse(text.encode(), "config.yml", directory=Path()).config
-
-
 def said(snapshot: Snapshot, external: Mapping[str, str]) -> dict[Labels, float]:
     """Every series of a snapshot with its value, written out one by one."""
     samples: dict[Labels, float] = {}
@@ -60,8 +55,13 @@ def said(snapshot: Snapshot, external: Mapping[str, str]) -> dict[Labels, float]
 
 
 def families(snapshot: Snapshot) -> dict[str, Family]:
-    """Every family of a snapshot by its name."""
-    found = [family for block in snapshot.blocks for family in block.families]
+    """Every family of which the snapshot says something, by its name."""
+    found = [
+        family
+        for block in snapshot.blocks
+        for family, row in zip(block.families, block.values, strict=True)
+        if not np.isnan(row).all()
+    ]
     return {family.name: family for family in [*found, *(histogram.family for histogram in snapshot.histograms)]}
 
 

@@ -10,20 +10,28 @@ from pathlib import Path
 
 import pytest
 
+from ss_pusher.model import AddressFamily
+from ss_pusher.netlink.closed import ClosedFlows
+from ss_pusher.netlink.tcp_info import FIELDS
 from tests import hosts, servers
 from tests.command import Running, running, written
 from tests.end_to_end.connections import Service, service
 from tests.end_to_end.relay import relay
 from tests.servers import labels
+from tests.waiting import wait_for
 
 ONLY_THE_FIRST_AND_THE_LAST_TICK = "1h"
+SHUTDOWN_DEADLINE = 5.0
+SENT = "ss_flow_sent_bytes_total"
 EXTERNAL = {"job": "ss_pusher", "instance": "edge-7"}
+OK = {**EXTERNAL, "outcome": "ok"}
 
 
 @dataclass(frozen=True)
 class Edge:
     """The agent on a host behind a NAT, a service on the host beyond, and where the agent's samples arrive."""
 
+    client: hosts.Host
     agent: Running
     service: Service
     prometheus: servers.Prometheus
@@ -34,15 +42,29 @@ class Edge:
         address, port = self.service.listener.getsockname()
         return {**EXTERNAL, "direction": "out", "remote_address": address, "service_port": str(port)}
 
-    def flow(self, name: str, at: float | None = None) -> float | None:
+    def flow(self, name: str) -> float | None:
         """The value of a family for those flows; None where there is none."""
-        return self.one(name, self.outgoing(), at)
+        return self.one(name, self.outgoing())
 
-    def one(self, name: str, group: dict[str, str], at: float | None = None) -> float | None:
-        """The value of the only series of this name and group; the unit is whatever the tests run in."""
-        found = self.prometheus.query(name + "{" + ",".join(f'{k}="{v}"' for k, v in group.items()) + "}", at)
+    def is_told(self, name: str, *values: float) -> None:
+        """In the end those flows had one of the values, both in Prometheus and in the Pushgateway."""
+        (points,) = self.prometheus.samples(selector(name, self.outgoing())).values()
+        assert points[0][1] == 0  # what began between two ticks began at 0
+        assert points[-1][1] in values
+        wanted = set(labels(name, **self.outgoing()))
+        (pushed,) = (value for key, value in self.pushgateway.metrics().items() if wanted <= set(key))
+        assert pushed == points[-1][1]
+
+    def one(self, name: str, group: dict[str, str]) -> float | None:
+        """The value of the only series of this name and group, whatever unit the tests run in; None without one."""
+        found = self.prometheus.query(selector(name, group))
         assert len(found) < 2
         return next(iter(found.values()), None)
+
+
+def selector(name: str, group: dict[str, str]) -> str:
+    """PromQL for the series of this name that have these labels, and maybe others."""
+    return name + "{" + ",".join(f'{label}="{value}"' for label, value in group.items()) + "}"
 
 
 @contextmanager
@@ -54,15 +76,26 @@ def edge(interval: str, directory: Path) -> Iterator[Edge]:
         pushgateway = stack.enter_context(servers.pushgateway(directory))
         config = f"""
             interval: {interval}
+            external_labels: {{job: ss_pusher, instance: "${{HOSTNAME}}"}}
             remote_write: [{{url: "{stack.enter_context(relay(nat.server, prometheus.write_url))}"}}]
-            pushgateway: [{{url: "{stack.enter_context(relay(nat.server, pushgateway.url))}"}}]
+            pushgateway:
+              - url: "{stack.enter_context(relay(nat.server, pushgateway.url))}"
+                grouping_key: {{instance: "${{HOSTNAME}}"}}
             """
         beyond = stack.enter_context(service(nat.server.ipv4, at=nat.server, clients=nat.client))
         command = ("agent", "--config", written(directory, config))
         agent = stack.enter_context(running(directory, *command, prefix=nat.client.command()))
-        here = Edge(agent, beyond, prometheus, pushgateway)
+        here = Edge(nat.client, agent, beyond, prometheus, pushgateway)
         agent.wait_for(lambda: prometheus.query("ss_tcp_sockets"), "the first tick")
         yield here
+
+
+@contextmanager
+def announced(host: hosts.Host, port: int) -> Iterator[None]:
+    """Wait in the end until the kernel has announced to everyone that a connection to this port has closed."""
+    with host.call(lambda: ClosedFlows([AddressFamily.IPV4], [FIELDS["bytes_received"]], loopback=False)) as closed:
+        yield
+        wait_for(lambda: port in closed.take().sockets.remote_port, "the announcement")
 
 
 def test_the_flows_of_a_host_that_nobody_can_scrape_are_seen_by_promql(tmp_path: Path) -> None:
@@ -73,30 +106,25 @@ def test_the_flows_of_a_host_that_nobody_can_scrape_are_seen_by_promql(tmp_path:
             connection.answer(50_000)
 
         def arrived() -> bool:
-            return (here.flow("ss_flow_sent_bytes_total"), here.flow("ss_flow_received_bytes_total")) == (3e3, 150e3)
+            return (here.flow(SENT), here.flow("ss_flow_received_bytes_total")) == (3e3, 150e3)
 
         here.agent.wait_for(arrived, "all that was moved")
         assert here.flow("ss_flow_sockets") == 3
         rtt = here.flow("ss_flow_rtt_seconds")
         assert rtt is not None
         assert 0 < rtt < 1
-        assert (here.flow("increase(ss_flow_sent_bytes_total[1m])") or 0) > 0
+        (rate,) = here.prometheus.query(f"increase({selector(SENT, here.outgoing())}[1m])").values()
+        assert rate > 0
         # What the host's totals say beyond these flows is the agent's own pushes.
         assert (here.one("ss_tcp_sent_bytes_total", EXTERNAL) or 0) >= 3000
         assert (here.one("ss_tcp_received_bytes_total", EXTERNAL) or 0) >= 150_000
         assert here.one("ss_tcp_sockets", {**EXTERNAL, "state": "established", "family": "ipv4"}) == 5
         assert (here.one("ss_tcp_rtt_seconds_count", EXTERNAL) or 0) >= 3
 
-        ok = labels("ss_pusher_ticks_total", outcome="ok", **EXTERNAL)
-        here.agent.wait_for(lambda: here.prometheus.query("ss_pusher_ticks_total").get(ok, 0) >= 3, "three ticks")
-        ticks = [
-            time_
-            for time_, _ in here.prometheus.samples("ss_tcp_flows_lost_total")[
-                labels("ss_tcp_flows_lost_total", **EXTERNAL)
-            ]
-        ]
-        assert all(0.5 < later - earlier < 5 for earlier, later in pairwise(ticks))
-        assert here.pushgateway.metrics()[ok] >= 2
+        here.agent.wait_for(lambda: (here.one("ss_pusher_ticks_total", OK) or 0) >= 3, "three ticks")
+        (points,) = here.prometheus.samples("ss_tcp_flows_lost_total").values()
+        assert all(0.5 < later - earlier < 5 for (earlier, _), (later, _) in pairwise(points))
+        assert here.pushgateway.metrics()[labels("ss_pusher_ticks_total", **OK)] >= 2
         assert here.agent.stop() == 0
 
 
@@ -106,17 +134,19 @@ def test_the_last_tick_is_pushed_when_the_service_is_stopped(tmp_path: Path, num
         here.service.connect().ask(4321)
         short = here.service.connect()
         short.answer(99)
-        short.close()
+        with announced(here.client, here.service.port):
+            short.close()
         began = time.monotonic()
         assert here.agent.stop(number) == 0
-        assert time.monotonic() - began < 5  # shutdown_deadline
-        assert here.flow("last_over_time(ss_flow_sent_bytes_total[1h])") is None  # labels differ by the unit only
-        assert here.agent.logged().count("\n") == here.agent.logged().count(" INFO ")
+        assert time.monotonic() - began < SHUTDOWN_DEADLINE
+        here.is_told(SENT, 4321)
+        here.is_told("ss_flow_received_bytes_total", 99, 100)  # and 1 where the FIN came before the end
+        assert "did not accept everything" not in here.agent.logged()
+
+
+def test_no_series_is_left_behind_when_the_service_is_stopped(tmp_path: Path) -> None:
+    with edge(ONLY_THE_FIRST_AND_THE_LAST_TICK, tmp_path) as here:
+        here.service.connect().ask(1)
+        assert here.prometheus.query('{__name__=~"ss_.*"}')
+        assert here.agent.stop() == 0
         assert here.prometheus.query('{__name__=~"ss_.*"}') == {}
-        pushed = here.pushgateway.metrics()
-        sent = [
-            value
-            for key, value in pushed.items()
-            if set(labels("ss_flow_sent_bytes_total", **here.outgoing())) <= set(key)
-        ]
-        assert sent == [4321]

@@ -117,6 +117,14 @@ def test_dumps_are_decoded_in_pieces_of_any_size() -> None:
     assert oracle.rows_of(whole.sockets()) == oracle.decode(PRIVILEGED)[0]
 
 
+def test_columns_grow_while_a_dump_is_read() -> None:
+    whole = columns.Columns(ALL[:5])
+    for _ in range(100):
+        wire.append(whole, padded(PRIVILEGED), len(PRIVILEGED))
+    rows = oracle.rows_of(wire.decode(PRIVILEGED, ALL[:5])[0])
+    assert oracle.rows_of(whole.sockets()) == rows * 100
+
+
 @pytest.mark.parametrize("kinds", [1, 2, 30])
 def test_many_sockets_are_decoded_as_by_the_slow_decoder(kinds: int) -> None:
     some = split(PRIVILEGED)[:kinds]
@@ -229,6 +237,11 @@ def test_a_sequence_number_inside_a_message_does_not_split_it() -> None:
     data = inside + message(ESTABLISHED[16:88], [])
     rows, _ = assert_as_oracle(data)
     assert len(rows) == 2
+
+
+def test_what_is_shorter_than_its_header_is_no_message_though_another_seems_to_follow() -> None:
+    _, control = assert_as_oracle(struct.pack("=6I", 8, 20, 16, 0, 16, 0))
+    assert control == wire.Control(truncated=24)
 
 
 def test_of_two_attributes_with_one_type_the_last_counts() -> None:

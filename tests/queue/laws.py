@@ -48,6 +48,10 @@ class QueueMachine(RuleBasedStateMachine):
     def make_queue(self) -> Queue:
         raise NotImplementedError
 
+    def together(self) -> int:
+        """How many of the first may be in one lease."""
+        return len(self.waiting)
+
     @rule(samples=st.integers(1, 4), protocol=st.sampled_from([Protocol.REMOTE_WRITE_1, Protocol.REMOTE_WRITE_2]))
     def put(self, samples: int, protocol: Protocol) -> None:
         added = self.new(samples, protocol)
@@ -64,7 +68,7 @@ class QueueMachine(RuleBasedStateMachine):
         if len(leased) > 1:
             assert total(leased).samples <= samples
             assert len({r.protocol for r in leased}) == 1
-        if self.leased < len(self.waiting):  # no more than that fits
+        if self.leased < self.together():  # no more than that fits
             following = self.waiting[self.leased]
             fits = total(leased).samples + following.samples <= samples
             assert not fits or following.protocol is not leased[0].protocol

@@ -73,7 +73,7 @@ def test_native_histograms_are_kept_apart() -> None:
     answer = box.answer(POST, WRITE, HEADERS_2, body_of(message))
     assert answer.headers["X-Prometheus-Remote-Write-Histograms-Written"] == "1"
     assert box.histograms == {UP: [Histogram(1000, 7, 2.5, 3)]}
-    assert box.series == {UP: []}
+    assert box.series == {}
 
 
 def test_a_receiver_of_1_0_answers_2_0_with_415_which_is_no_violation() -> None:
@@ -141,9 +141,11 @@ def test_each_request_is_reported_in_a_line() -> None:
     body = body_of(request_1())
     box.answer(POST, WRITE, HEADERS_1, body)
     box.answer(PUT, "/metrics/job/j", {}, b"up")
+    box.answer(POST, WRITE, HEADERS_1, b"x")
     assert lines == [
         f"POST /api/v1/write: remote write 1.0, {len(body)} bytes ({request_1().ByteSize()} decoded), 1 samples: 204",
         "PUT /metrics/job/j: pushgateway, 2 bytes, 0 samples: 400, text format parsing error: the last line has no end",
+        "POST /api/v1/write: remote write, 1 bytes, 0 samples: 400, the body is not in snappy's block format",
     ]
 
 

@@ -1,0 +1,36 @@
+"""What this process may not see of what a configuration asks for."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from ss_pusher.app.plan import group_labels, rules
+from ss_pusher.attribute import process
+from ss_pusher.config import Config
+
+CAP_NET_ADMIN: Final = 12  # include/uapi/linux/capability.h
+CAP_SYS_ADMIN: Final = 21
+
+_PROCESS_LABELS: Final = {"pid", "command"}
+
+
+def has(capability: int) -> bool:
+    """Whether this process has a capability: proc_pid_status(5), CapEff."""
+    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    effective = next((line.split()[1] for line in status.splitlines() if line.startswith("CapEff:")), "0")
+    return bool(int(effective, 16) >> capability & 1)
+
+
+def missing(config: Config) -> Iterator[str]:
+    """What will be empty or never match for want of a privilege, and how to give it, a sentence each."""
+    wanted = rules(config)
+    by_process = any(rule.pids or rule.commands for rule in wanted)
+    if by_process or not _PROCESS_LABELS.isdisjoint(group_labels(config)):
+        text = process.missing_privilege(Path("/"))
+        if text:
+            yield text
+    if any(rule.marks for rule in wanted) and not has(CAP_NET_ADMIN):
+        yield (
+            "marks: the kernel tells the marks of sockets only to those with CAP_NET_ADMIN, so no rule with marks "
+            "matches; give it (in the systemd unit: AmbientCapabilities=CAP_NET_ADMIN), or run as root"
+        )

@@ -1,0 +1,135 @@
+"""The agent inside the test, ticking by itself in a host of its own, and what a receiver makes of its snapshots."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+from ss_pusher.app.agent import Agent
+from ss_pusher.app.build import build_agent
+from ss_pusher.config import parse
+from ss_pusher.loop import Clock
+from ss_pusher.model import Snapshot
+from tests.end_to_end.pipeline import said
+from tests.hosts import Host
+from tests.servers import Labels
+from tests.waiting import wait_for
+
+PATIENCE: Final = 60.0
+_COUNTERS: Final = ("_total", "_bucket", "_sum", "_count")
+
+EVERYTHING: Final = """
+interval: 250ms
+collect: {loopback: true}
+group: {by: [direction, service_port, family]}
+limit: {top: [{by: throughput, count: 1000}], max_series: 100000, max_new_series_per_hour: 1000000}
+metrics: {preset: all}
+"""
+"""A configuration with a group for every service, and all of them exported."""
+
+
+class Recorder:
+    """An endpoint that keeps every snapshot."""
+
+    name: Final = "recorder"
+
+    def __init__(self) -> None:
+        self.snapshots: list[Snapshot] = []
+
+    def start(self) -> None:
+        pass
+
+    def push(self, snapshot: Snapshot) -> None:
+        self.snapshots.append(snapshot)
+
+    def flush(self, deadline: float) -> bool:
+        del deadline
+        return True
+
+    def finish(self, time_ms: int, deadline: float) -> bool:
+        del time_ms, deadline
+        return True
+
+
+class Watch:
+    """A running agent, and what it has exported so far."""
+
+    def __init__(self, agent: Agent, recorder: Recorder) -> None:
+        self.agent = agent
+        self.snapshots = recorder.snapshots
+
+    def last(self, name: str) -> float:
+        """The last value of a family of the whole host."""
+        return said(self.snapshots[-1], {})[(("__name__", name),)]
+
+    def ticks(self, count: int) -> None:
+        """Wait until so many more ticks have begun and ended."""
+        wanted = len(self.snapshots) + count + 1
+        wait_for(lambda: len(self.snapshots) >= wanted, f"{count} ticks", PATIENCE)
+
+    def settle(self, closed: int) -> None:
+        """Wait until so many flows were announced as closed, and the flows that are open were read after that."""
+        name = "ss_tcp_flows_closed_total"
+        try:
+            wait_for(lambda: self.last(name) >= closed, f"{closed} flows are closed", PATIENCE)
+        except TimeoutError as error:
+            error.add_note(f"{self.last(name):g} are")
+            raise
+        self.ticks(1)
+
+
+@contextmanager
+def watching(
+    host: Host, text: str = EVERYTHING, clock: Clock | None = None, prepare: Callable[[Agent], None] = lambda _: None
+) -> Iterator[Watch]:
+    """Run an agent in a host from its first tick on; `prepare` may change it before that. It ends with a last tick."""
+    stop, recorder = threading.Event(), Recorder()
+    watches: list[Watch] = []
+
+    def run() -> None:
+        config = parse(text.encode(), "config.yml", directory=Path()).config
+        agent = build_agent(config, lambda _: [recorder], clock or Clock())
+        prepare(agent)
+        watches.append(Watch(agent, recorder))
+        agent.run(stop)
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        running = pool.submit(host.call, run)
+        try:
+            wait_for(lambda: recorder.snapshots or running.done(), "the first tick")
+            yield watches[0]
+        finally:
+            stop.set()
+            running.result()
+
+
+def increases(snapshots: Sequence[Snapshot]) -> dict[Labels, float]:
+    """What a receiver adds up: the rise of each counter from snapshot to snapshot; one that appears rises from 0.
+
+    AssertionError: a counter fell, or time did.
+    """
+    assert all(before.time_ms < after.time_ms for before, after in pairwise(snapshots))
+    total: dict[Labels, float] = {}
+    before: Mapping[Labels, float] = {}
+    for snapshot in snapshots:
+        now = {key: value for key, value in said(snapshot, {}).items() if dict(key)["__name__"].endswith(_COUNTERS)}
+        for key, value in now.items():
+            rise = value - before.get(key, 0)
+            assert rise >= 0, f"{key} fell by {-rise}"
+            total[key] = total.get(key, 0) + rise
+        before = now
+    return total
+
+
+def of_host(rises: Mapping[Labels, float], name: str) -> int:
+    """The rise of a counter of the whole host."""
+    return int(rises.get((("__name__", name),), 0))
+
+
+def of_groups(rises: Mapping[Labels, float], name: str, **labels: str) -> int:
+    """The rises of all series of a family that have these labels, added up."""
+    wanted = {("__name__", name), *labels.items()}
+    return int(sum(rise for key, rise in rises.items() if wanted <= set(key)))
