@@ -89,7 +89,8 @@ def _fold(gauge: FlowGauge, opened: Sockets, of: Rows, groups: int) -> tuple[F64
     values = opened.info[gauge.field]
     if not counts.all():
         values, of = values[counts], of[counts]
-    return fold(gauge.fold, values.astype(np.float64) / gauge.per, of, groups)
+    folded, weights = fold(gauge.fold, values.astype(np.float64), of, groups)
+    return folded / gauge.per, weights
 
 
 def fold(how: Fold, values: F64, of: Rows, groups: int) -> tuple[F64, I64]:

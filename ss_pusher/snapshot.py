@@ -1,5 +1,7 @@
 """One tick's groups and totals as families of samples."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ss_pusher.accounts import Totals
@@ -40,11 +42,11 @@ def flow_blocks(groups: Groups, choice: Choice, totals: Totals, exported: frozen
 
 
 def host_blocks(
-    sockets: Sockets, kept: Bools, groups: Groups, totals: Totals, exported: frozenset[str]
+    dumps: Sequence[tuple[Sockets, Bools]], groups: Groups, totals: Totals, exported: frozenset[str]
 ) -> tuple[Block, ...]:
     """The families of the whole host whose names are in `exported`, histograms apart.
 
-    `kept` is the filters' verdict [sockets].
+    `dumps` are the sockets of each network namespace, and the filters' verdict on them [sockets].
     """
     start_ms = np.array([totals.host_start_ms], dtype=np.int64)
     sums = [
@@ -54,13 +56,13 @@ def host_blocks(
     ]
     blocks = [Block((family,), ((),), np.array([[total]], dtype=np.float64), start_ms) for family, total in sums]
     if host.SOCKETS.name in exported:
-        blocks.append(_sockets_by_state(sockets, kept))
+        blocks.append(_sockets_by_state(dumps))
     if ss_exporter.FLOWS.name in exported:
         blocks.append(Block((ss_exporter.FLOWS,), ((),), np.array([[groups.sockets.sum()]], np.float64), start_ms))
     return tuple(blocks)
 
 
-def _sockets_by_state(sockets: Sockets, kept: Bools) -> Block:
+def _sockets_by_state(dumps: Sequence[tuple[Sockets, Bools]]) -> Block:
     """Every state of both families, so that no series goes with its last socket and comes with the next."""
     labels = tuple(
         (("family", family.name.lower()), ("state", state.name.lower()))
@@ -68,7 +70,10 @@ def _sockets_by_state(sockets: Sockets, kept: Bools) -> Block:
         for state in TcpState
     )
     counts = [
-        np.bincount(sockets.state[kept & (sockets.family == family)], minlength=len(TcpState) + 1)[list(TcpState)]
+        sum(
+            np.bincount(sockets.state[kept & (sockets.family == family)], minlength=len(TcpState) + 1)[list(TcpState)]
+            for sockets, kept in dumps
+        )
         for family in AddressFamily
     ]
     values = np.concatenate(counts).astype(np.float64)[np.newaxis]

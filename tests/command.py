@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 EXECUTABLE: Final = str(Path(sys.executable).with_name("ss-pusher"))
 PATIENCE: Final = 30.0
-_ENVIRONMENT: Final = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "HOSTNAME": "edge-7"}
+ENVIRONMENT: Final = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "HOSTNAME": "edge-7"}
 
 
 def run(
@@ -25,7 +25,7 @@ def run(
     """Run the command to its end."""
     return subprocess.run(
         [*prefix, EXECUTABLE, *arguments],
-        env={**_ENVIRONMENT, **environment},
+        env={**ENVIRONMENT, **environment},
         input=stdin,
         capture_output=True,
         text=True,
@@ -72,7 +72,7 @@ def running(
     with output.open("wb") as stdout, log.open("wb") as stderr:
         process = subprocess.Popen(
             [*prefix, EXECUTABLE, *arguments],
-            env={**_ENVIRONMENT, **(environment or {})},
+            env={**ENVIRONMENT, **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,

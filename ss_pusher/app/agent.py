@@ -80,24 +80,30 @@ class Agent:
             endpoint.start()
 
     def _finish(self) -> bool:
-        """All endpoints at once, since they share the deadline."""
         deadline = self.clock.monotonic() + self.shutdown_deadline
         time_ms = self.pipeline.previous_ms + 1
-        taken: dict[str, bool] = {}
-
-        def finish(endpoint: Endpoint) -> None:
-            taken[endpoint.name] = endpoint.finish(time_ms, deadline)
-
-        threads = [threading.Thread(target=finish, args=(endpoint,), daemon=True) for endpoint in self.endpoints]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(max(0.0, deadline - self.clock.monotonic()) + 1)
+        taken = finish_all(self.endpoints, time_ms, deadline, self.clock)
         self.close()
-        unhappy = [endpoint.name for endpoint in self.endpoints if not taken.get(endpoint.name)]
+        unhappy = [endpoint.name for endpoint in self.endpoints if endpoint.name not in taken]
         for name in unhappy:
             logger.warning("%s did not accept everything before the end", name)
         return not unhappy
+
+
+def finish_all(endpoints: Sequence[Endpoint], time_ms: int, deadline: float, clock: Clock) -> set[str]:
+    """Finish all endpoints at once, since they share the deadline (monotonic): the names of those that took all."""
+    taken: set[str] = set()
+
+    def finish(endpoint: Endpoint) -> None:
+        if endpoint.finish(time_ms, deadline):
+            taken.add(endpoint.name)
+
+    threads = [threading.Thread(target=finish, args=(endpoint,), daemon=True) for endpoint in endpoints]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, deadline - clock.monotonic()) + 1)
+    return taken
 
 
 class StopSignal:

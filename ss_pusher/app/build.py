@@ -2,7 +2,8 @@
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -13,9 +14,10 @@ from ss_pusher.app.agent import Agent
 from ss_pusher.app.collector import Collector, kernel_fields
 from ss_pusher.app.endpoints import Endpoint
 from ss_pusher.app.filtering import Filtering
+from ss_pusher.app.namespaces import Namespaces
 from ss_pusher.app.pipeline import Pipeline, Plan, fixed_series
 from ss_pusher.app.plan import fields, make_plan, rules
-from ss_pusher.attribute.attributor import Attributor
+from ss_pusher.attribute.attributor import Attributor, own_interfaces
 from ss_pusher.attribute.networks import Prefix
 from ss_pusher.config import Config
 from ss_pusher.config.schema import Aggregate
@@ -23,9 +25,11 @@ from ss_pusher.errors import ConfigError
 from ss_pusher.ledger import Ledger
 from ss_pusher.loop import Clock, Stages
 from ss_pusher.metrics import ss_exporter
-from ss_pusher.model import U64, AddressFamily, Choice, Groups, Labels
+from ss_pusher.model import U64, AddressFamily, Choice, Groups, Labels, Sockets
 from ss_pusher.netlink.closed import ClosedFlows
-from ss_pusher.netlink.dump import Dumper
+from ss_pusher.netlink.dump import Dumper, open_diag_socket
+from ss_pusher.netlink.filter import Program
+from ss_pusher.netlink.namespaces import Namespace
 from ss_pusher.netlink.tcp_info import MARK, Field
 from ss_pusher.select.prefix import Prefixes
 from ss_pusher.select.report import Report
@@ -41,14 +45,23 @@ SERIES_OF_ITS_OWN: Final = 200
 """Room that the agent's metrics about itself may take; they grow with endpoints and reasons, but not beyond this."""
 
 
-def build_agent(config: Config, endpoints: Callable[[Telemetry], list[Endpoint]], clock: Clock) -> Agent:
+def build_agent(
+    config: Config,
+    endpoints: Callable[[Telemetry], list[Endpoint]],
+    clock: Clock,
+    narrow: Callable[[Program], Program] = lambda program: program,
+) -> Agent:
     """Everything that runs, with its sockets open. `endpoints` makes them, given where to count.
 
+    `narrow` may have the kernel leave out more of a dump than the filter does.
+
     Raises:
-        ConfigError: the limits leave no room for what is always exported.
+        ConfigError: the limits leave no room for what is always exported, or other network namespaces are wanted
+            without the privilege to enter them.
         UnsupportedHostError: this host has no sock_diag.
         CollectError: it has, but gives nothing now.
     """
+    _need_privilege(config)
     plan = make_plan(config, kernel_fields())
     if plan.missing:
         logger.warning("this kernel does not count what these metrics need: %s", ", ".join(plan.missing))
@@ -56,13 +69,17 @@ def build_agent(config: Config, endpoints: Callable[[Telemetry], list[Endpoint]]
         logger.warning("%s", text)
     telemetry = Telemetry()
     stages = Stages(telemetry, clock.monotonic)
-    attributor = make_attributor(config)
+
+    def interfaces(name: str) -> list[tuple[int, str]]:
+        return namespaces.interfaces(name)
+
+    attributor = make_attributor(config, interfaces)
     filtering = make_filtering(config, attributor)
-    collector = _collector(config, plan, filtering, telemetry)
-    pipeline = _pipeline(config, plan, collector, attributor, filtering, stages=stages, clock=clock)
+    namespaces = _namespaces(config, plan, lambda name: narrow(filtering.compile(name)), telemetry, attributor.forget)
+    pipeline = _pipeline(config, plan, namespaces, attributor, filtering, stages=stages, clock=clock)
 
     def close() -> None:
-        collector.close()
+        namespaces.close()
         filtering.close()
 
     return Agent(
@@ -77,10 +94,17 @@ def build_agent(config: Config, endpoints: Callable[[Telemetry], list[Endpoint]]
     )
 
 
-def make_attributor(config: Config) -> Attributor:
-    """What names the sockets."""
+def _need_privilege(config: Config) -> None:
+    if set(config.collect.namespaces) != {"self"} and not privilege.has(privilege.CAP_SYS_ADMIN):
+        raise ConfigError([privilege.NAMESPACES])
+
+
+def make_attributor(
+    config: Config, interfaces: Callable[[str], Iterable[tuple[int, str]]] = own_interfaces
+) -> Attributor:
+    """What names the sockets; `interfaces` gives those of a network namespace."""
     prefix = Prefix(config.group.prefix.ipv4, config.group.prefix.ipv6)
-    return Attributor(networks=config.group.networks, prefix=prefix)
+    return Attributor(networks=config.group.networks, prefix=prefix, interfaces=interfaces)
 
 
 def make_filtering(config: Config, attributor: Attributor) -> Filtering:
@@ -97,7 +121,7 @@ def rule_fields(config: Config) -> tuple[Field, ...]:
 def _pipeline(
     config: Config,
     plan: Plan,
-    collector: Collector,
+    namespaces: Namespaces,
     attributor: Attributor,
     filtering: Filtering,
     *,
@@ -107,7 +131,7 @@ def _pipeline(
     words = sum(part.width for part in attributor.layout(plan.by))
     return Pipeline(
         plan=plan,
-        collect=collector,
+        collect=namespaces,
         attributor=attributor,
         keep=filtering.keep,
         ledger=Ledger(name for counter in plan.counters for name in (counter.field, counter.minus) if name),
@@ -130,19 +154,37 @@ def _render(plan: Plan, attributor: Attributor) -> Callable[[U64], Labels]:
     return lambda key: attributor.labels(key, plan.by)
 
 
-def _collector(config: Config, plan: Plan, filtering: Filtering, telemetry: Telemetry) -> Collector:
+def _namespaces(
+    config: Config,
+    plan: Plan,
+    program: Callable[[str], Program],
+    telemetry: Telemetry,
+    forget: Callable[[Iterable[str]], None],
+) -> Namespaces:
     read = (*fields(plan), *rule_fields(config))
     families = [AddressFamily[name.upper()] for name in config.collect.families]
-    closed = ClosedFlows(families, read, loopback=config.collect.loopback) if config.collect.closed_flows else None
-    return Collector(
-        Dumper(),
-        closed,
-        telemetry,
-        families=families,
-        fields=read,
-        congestion="congestion" in plan.by or any(rule.congestions for rule in rules(config)),
-        program=filtering.compile,
-    )
+    congestion = "congestion" in plan.by or any(rule.congestions for rule in rules(config))
+
+    def open_reader(namespace: Namespace) -> Collector:
+        inside = partial(namespace.call, open_diag_socket) if namespace.name else open_diag_socket
+        # A namespace that may not be entered shall be known now.
+        dumper = Dumper(inside, first=inside())
+        loopback = config.collect.loopback
+        closed = (
+            ClosedFlows(families, read, loopback=loopback, open_socket=inside) if config.collect.closed_flows else None
+        )
+        return Collector(
+            dumper,
+            closed,
+            telemetry,
+            families=families,
+            fields=read,
+            congestion=congestion,
+            program=partial(program, namespace.name),
+        )
+
+    nothing = Sockets.none({field.name: field.dtype for field in read})
+    return Namespaces(config.collect.namespaces, open_reader, forget, nothing)
 
 
 def _chooser(

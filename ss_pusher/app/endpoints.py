@@ -1,13 +1,16 @@
 """Where snapshots go: each endpoint encodes on the tick's thread, and sends on its own."""
 
 from collections.abc import Callable, Mapping
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from ss_pusher import model
-from ss_pusher.model import Request, Snapshot
-from ss_pusher.send.expose import ExposeServer, Exposition
-from ss_pusher.send.remote_write import ProtocolChoice
-from ss_pusher.send.worker import Worker
+from ss_pusher.model import Block, Request, Snapshot
+
+if TYPE_CHECKING:
+    # A batch job's sockets are read before an HTTP client is imported, which takes as long as all the rest.
+    from ss_pusher.send.expose import ExposeServer, Exposition
+    from ss_pusher.send.remote_write import ProtocolChoice
+    from ss_pusher.send.worker import Worker
 
 
 class Endpoint(Protocol):
@@ -46,17 +49,21 @@ class RemoteWriteEndpoint:
     def __init__(
         self,
         name: str,
-        worker: Worker,
-        choice: ProtocolChoice,
+        worker: "Worker",
+        choice: "ProtocolChoice",
         encoders: Mapping[model.Protocol, Callable[[], Encoder]],
         *,
         stale_on_exit: bool,
+        lasts: Callable[[Block], bool] = lambda _: False,
     ) -> None:
+        """`lasts` says what does not end with the command, though its series are marked as ended."""
         self.name: Final = name
         self._worker: Final = worker
         self._choice: Final = choice
         self._encoders: Final = encoders
         self._stale_on_exit: Final = stale_on_exit
+        self._lasts: Final = lasts
+        self._last: Snapshot | None = None
         self._protocol: model.Protocol | None = None
         self._encoder: Encoder | None = None
 
@@ -66,6 +73,7 @@ class RemoteWriteEndpoint:
 
     def push(self, snapshot: Snapshot) -> None:
         """Queue a snapshot."""
+        self._last = snapshot
         for request in self._encode(snapshot):
             self._worker.put(request)
 
@@ -75,10 +83,16 @@ class RemoteWriteEndpoint:
 
     def finish(self, time_ms: int, deadline: float) -> bool:
         """End the series where that is wanted, send what can be sent, stop."""
-        if self._stale_on_exit and self._encoder:
-            for request in self._encoder.stale(time_ms):
+        if self._stale_on_exit and self._encoder and self._last:
+            for request in self._ending(self._encoder, self._last, time_ms):
                 self._worker.put(request)
         return self._worker.stop(deadline)
+
+    def _ending(self, encoder: Encoder, last: Snapshot, time_ms: int) -> list[Request]:
+        lasting = tuple(filter(self._lasts, last.blocks))
+        if not lasting:
+            return encoder.stale(time_ms)
+        return encoder.encode(Snapshot(max(time_ms, last.time_ms + 1), last.time_ms, lasting))
 
     def _encode(self, snapshot: Snapshot) -> list[Request]:
         """When the protocol changes, the old encoder speaks once more: only it knows which series have ended."""
@@ -96,7 +110,7 @@ class PushgatewayEndpoint:
     def __init__(
         self,
         name: str,
-        worker: Worker,
+        worker: "Worker",
         encode: Callable[[Snapshot], Request],
         last_call: Callable[[float], bool],
     ) -> None:
@@ -129,7 +143,7 @@ class ExposeEndpoint:
 
     name: Final = "expose"
 
-    def __init__(self, exposition: Exposition, listen: Callable[[], ExposeServer]) -> None:
+    def __init__(self, exposition: "Exposition", listen: "Callable[[], ExposeServer]") -> None:
         self._exposition: Final = exposition
         self._listen: Final = listen
         self._server: ExposeServer | None = None

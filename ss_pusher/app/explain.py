@@ -1,14 +1,16 @@
-"""Where each rule of the filter is applied, and to how many sockets: the kernel asked twice, with the rules and without."""
+"""Which rule of the filter is applied where, and to how many sockets: the kernel is asked with rules and without."""
 
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
+from msgspec.structs import fields
 
 from ss_pusher.app.build import make_attributor, make_filtering, rule_fields
 from ss_pusher.app.filtering import Filtering
 from ss_pusher.attribute.attributor import Attributor
-from ss_pusher.config import Config
+from ss_pusher.config import Conditions, Config, Rule
+from ss_pusher.config.describe import flow, plain
 from ss_pusher.model import AddressFamily, Rows, Sockets, TcpState
 from ss_pusher.netlink.dump import Dumper
 
@@ -18,7 +20,7 @@ _ALL: Final = frozenset(TcpState)
 
 
 class Explained(NamedTuple):
-    """One rule, in words, and how many sockets it was the first to match; `unread` of them the kernel never handed out."""
+    """One rule, and how many sockets it was the first to match; `unread` of them the kernel did not even hand out."""
 
     rule: str
     place: str

@@ -37,15 +37,19 @@ class Filtering:
         """Resolve no more."""
         self._resolver.close()
 
-    def compile(self) -> Program:
-        """The rules as far as the kernel can apply them to the next dump, with what is known of names now."""
+    def compile(self, namespace: str = "") -> Program:
+        """The rules as far as the kernel can apply them to the next dump of a network namespace.
+
+        What is known of names now, and of hosts, holds until the next call.
+        """
         self._hosts = self._resolver.answers()
         known = Known(
             closed_flows=self._closed_flows,
             net_admin=has(CAP_NET_ADMIN),
             hosts=self._hosts,
             cgroups=self._attributor.cgroups(),
-            interfaces=self._attributor.interfaces(),
+            namespace=namespace,
+            interfaces=self._attributor.interfaces(namespace),
         )
         return compile_rules(self.rules, known)
 

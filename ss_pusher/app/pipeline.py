@@ -1,6 +1,6 @@
 """One tick, from the kernel's sockets to a snapshot: the stages in their order, and what passes between them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -38,10 +38,10 @@ _MAPPED: Final = 0xFFFF_0000_0000  # ::ffff:0.0.0.0, as the low word
 class Collect(Protocol):
     """Reads the kernel."""
 
-    def dump(self) -> Sockets:
-        """All sockets, or CollectError."""
+    def dump(self) -> list[tuple[str, Sockets]]:
+        """All sockets of each network namespace, by its name; or CollectError. At least one, if only of no sockets."""
 
-    def closed(self) -> tuple[Sockets, bool]:
+    def closed(self) -> tuple[list[tuple[str, Sockets]], bool]:
         """The sockets that were destroyed since the last call, and whether these are all; call it after `dump`."""
 
 
@@ -97,16 +97,16 @@ class Pipeline:
             CollectError: the kernel could not be read; nothing has changed, and the next tick goes on from the last.
         """
         with self.stage("collect"):
-            dump = each_once(self.collect.dump())
+            dumps = [(namespace, each_once(sockets)) for namespace, sockets in self.collect.dump()]
             closed, complete = self.collect.closed()
-            closed = each_once(closed)
         with self.stage("attribute"):
-            self.attributor.observe(dump)
-            attributes = self.attributor.attribute(dump)
+            for namespace, sockets in dumps:
+                self.attributor.observe(sockets, namespace)
+            batches = [self.attributor.attribute(sockets, namespace) for namespace, sockets in dumps]
         with self.stage("filter"):
-            kept = self.keep(dump, attributes)
-            opened = self._flows(dump, attributes, kept, _is_open(dump))
-            ended = self._closed_flows(closed)
+            kept = [self.keep(batch.sockets, batch) for batch in batches]
+            opened = _joined([self._open_flows(*each) for each in zip(batches, kept, strict=True)])
+            ended = _joined([self._closed_flows(each_once(sockets), namespace) for namespace, sockets in closed])
         with self.stage("deltas"):
             movement = self.ledger.advance(opened, ended, complete=complete)
         with self.stage("group"):
@@ -120,26 +120,34 @@ class Pipeline:
             totals = self.accounts.credit(groups, choice, self.previous_ms or time_ms)
         with self.stage("snapshot"):
             blocks = (
-                *snapshot.host_blocks(dump, kept, groups, totals, self.plan.exported),
+                *snapshot.host_blocks(
+                    [(batch.sockets, of) for batch, of in zip(batches, kept, strict=True)],
+                    groups,
+                    totals,
+                    self.plan.exported,
+                ),
                 *snapshot.flow_blocks(groups, choice, totals, self.plan.exported),
                 *own,
             )
             taken = Snapshot(time_ms, self.previous_ms, blocks, self._histograms(start_ms))
-        self.gauge("ss_pusher_sockets_read", len(dump))
+        self.gauge("ss_pusher_sockets_read", sum(map(len, batches)))
         self.gauge("ss_pusher_groups", len(groups))
         self.gauge("ss_pusher_series", taken.series())
         self.previous_ms = time_ms
         return taken
 
-    def _flows(self, sockets: Sockets, attributes: Attributes, kept: Bools, rows: Bools) -> Flows:
+    def _flows(self, batch: Attributes, kept: Bools, rows: Bools) -> Flows:
         if rows.all():
-            return Flows(sockets, attributes.keys(self.plan.by), kept)
-        return Flows(sockets.take(rows), attributes.take(rows).keys(self.plan.by), kept[rows])
+            return Flows(batch.sockets, batch.keys(self.plan.by), kept)
+        return Flows(batch.sockets.take(rows), batch.take(rows).keys(self.plan.by), kept[rows])
 
-    def _closed_flows(self, closed: Sockets) -> Flows:
+    def _open_flows(self, batch: Attributes, kept: Bools) -> Flows:
+        return self._flows(batch, kept, _is_open(batch.sockets))
+
+    def _closed_flows(self, closed: Sockets, namespace: str) -> Flows:
         """Sockets that were destroyed; those that never had a peer (listeners, sockets only bound) are no flows."""
-        attributes = self.attributor.attribute(closed)
-        return self._flows(closed, attributes, self.keep(closed, attributes), has_peer(closed))
+        batch = self.attributor.attribute(closed, namespace)
+        return self._flows(batch, self.keep(closed, batch), has_peer(closed))
 
     def _observe(self, opened: Flows, movement: Movement) -> None:
         for histogram, distribution in zip(self.plan.histograms, self.distributions, strict=True):
@@ -171,6 +179,17 @@ def fixed_series(plan: Plan) -> int:
         bounds.append(host.CLOSED_FLOW_BOUNDS)
     flows = ss_exporter.FLOWS.name in plan.exported
     return totals + states + flows + sum(len(each) + 3 for each in bounds)
+
+
+def _joined(parts: Sequence[Flows]) -> Flows:
+    """The flows of all namespaces; of one they are what they were."""
+    if len(parts) == 1:
+        return parts[0]
+    return Flows(
+        Sockets.concatenate([part.sockets for part in parts]),
+        np.concatenate([part.keys.T for part in parts], axis=1).T,  # each word stands in one piece
+        np.concatenate([part.kept for part in parts]),
+    )
 
 
 def _is_open(sockets: Sockets) -> Bools:

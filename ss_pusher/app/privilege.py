@@ -9,14 +9,20 @@ from ss_pusher.attribute import process
 from ss_pusher.config import Config
 
 CAP_NET_ADMIN: Final = 12  # include/uapi/linux/capability.h
+CAP_SYS_PTRACE: Final = 19
 CAP_SYS_ADMIN: Final = 21
+
+NAMESPACES: Final = (
+    "collect.namespaces: to enter other network namespaces takes CAP_SYS_ADMIN; give it (for the systemd unit, the "
+    "drop-in namespaces.conf does), run as root, or read only self"
+)
 
 _PROCESS_LABELS: Final = {"pid", "command"}
 
 
 def has(capability: int) -> bool:
-    """Whether this process has a capability: proc_pid_status(5), CapEff."""
-    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    """Whether this thread has a capability: proc_pid_status(5), CapEff."""
+    status = Path("/proc/thread-self/status").read_text(encoding="ascii", errors="replace")
     effective = next((line.split()[1] for line in status.splitlines() if line.startswith("CapEff:")), "0")
     return bool(int(effective, 16) >> capability & 1)
 
@@ -29,6 +35,14 @@ def missing(config: Config) -> Iterator[str]:
         text = process.missing_privilege(Path("/"))
         if text:
             yield text
+    namespaces = set(config.collect.namespaces)
+    if namespaces != {"self"} and not has(CAP_SYS_ADMIN):
+        yield NAMESPACES
+    elif "all" in namespaces and not has(CAP_SYS_PTRACE):
+        yield (
+            "collect.namespaces: without CAP_SYS_PTRACE the namespaces of other users' processes are not found; give "
+            "it (for the systemd unit, the drop-in namespaces.conf does), or run as root"
+        )
     if any(rule.marks for rule in wanted) and not has(CAP_NET_ADMIN):
         yield (
             "marks: the kernel tells the marks of sockets only to those with CAP_NET_ADMIN, so no rule with marks "

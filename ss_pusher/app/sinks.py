@@ -16,12 +16,12 @@ from ss_pusher.encode.remote_write_v1 import RemoteWriteV1Encoder
 from ss_pusher.encode.remote_write_v2 import RemoteWriteV2Encoder
 from ss_pusher.encode.reshape import downgrade, merge, split
 from ss_pusher.loop import Clock
-from ss_pusher.model import Protocol, Request, Snapshot
+from ss_pusher.model import Block, Protocol, Request, Snapshot
 from ss_pusher.queue.memory import MemoryQueue
 from ss_pusher.queue.spool import Spool
 from ss_pusher.send.dispatch import Limits, Reshape
 from ss_pusher.send.expose import ExposeServer, Exposition, Format
-from ss_pusher.send.pushgateway import Pushgateway, group_url
+from ss_pusher.send.pushgateway import Method, Pushgateway, group_url
 from ss_pusher.send.remote_write import ProtocolChoice, RemoteWrite
 from ss_pusher.send.verdict import Accepted
 from ss_pusher.send.worker import Worker
@@ -36,9 +36,20 @@ _OPEN_METRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf
 _TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def make_endpoints(config: Config, clock: Clock, telemetry: Telemetry, *, stale_on_exit: bool) -> list[Endpoint]:
-    """All of them, not yet started. `stale_on_exit` is what holds where the configuration does not say."""
-    make = _Sinks(config, clock, telemetry, _names(config), stale_on_exit=stale_on_exit)
+def make_endpoints(
+    config: Config,
+    clock: Clock,
+    telemetry: Telemetry,
+    *,
+    stale_on_exit: bool,
+    lasts: Callable[[Block], bool] = lambda _: False,
+    method: Callable[[], Method] = lambda: "PUT",
+) -> list[Endpoint]:
+    """All of them, not yet started. `stale_on_exit` is what holds where the configuration does not say.
+
+    `lasts` says which series do not end with the command, `method` how the next push to a Pushgateway goes.
+    """
+    make = _Sinks(config, clock, telemetry, _names(config), stale_on_exit=stale_on_exit, lasts=lasts, method=method)
     endpoints = [*map(make.remote_write, config.remote_write), *map(make.pushgateway, config.pushgateway)]
     if config.expose.listen_address:
         endpoints.append(_expose(config, config.expose.listen_address, clock))
@@ -73,13 +84,23 @@ class _Sinks:
     """Makes each endpoint of a configuration in turn."""
 
     def __init__(
-        self, config: Config, clock: Clock, telemetry: Telemetry, names: Iterator[str], *, stale_on_exit: bool
+        self,
+        config: Config,
+        clock: Clock,
+        telemetry: Telemetry,
+        names: Iterator[str],
+        *,
+        stale_on_exit: bool,
+        lasts: Callable[[Block], bool],
+        method: Callable[[], Method],
     ) -> None:
         self._config = config
         self._clock = clock
         self._telemetry = telemetry
         self._names = names
         self._stale_on_exit = stale_on_exit
+        self._lasts = lasts
+        self._method = method
 
     def remote_write(self, section: RemoteWriteSection) -> Endpoint:
         name = next(self._names)
@@ -120,7 +141,7 @@ class _Sinks:
             ),
         }
         stale = self._stale_on_exit if section.stale_on_exit is None else section.stale_on_exit
-        return RemoteWriteEndpoint(name, worker, choice, encoders, stale_on_exit=stale)
+        return RemoteWriteEndpoint(name, worker, choice, encoders, stale_on_exit=stale, lasts=self._lasts)
 
     def pushgateway(self, section: PushgatewaySection) -> Endpoint:
         name = next(self._names)
@@ -128,6 +149,7 @@ class _Sinks:
             make_client(section),
             group_url(bare_url(section.url), section.job, section.grouping_key),
             now=self._clock.wall,
+            method=self._method,
             on_exit=section.on_exit,
             linger=section.linger,
         )

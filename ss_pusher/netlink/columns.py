@@ -170,20 +170,19 @@ def present_as_ipv4(family: U8, local: U64, remote: U64) -> None:
     ends or, where the other is not set, at one: it is an IPv4 flow too.
     """
     plain = family == AddressFamily.IPV4
-    everywhere = plain.all()
-    rows = slice(None) if everywhere else plain
     for address in (local, remote):
-        address[rows, 1] = address[rows, 0] >> _HALF | _MAPPED << _HALF
-        address[rows, 0] = 0
-    if everywhere:
+        np.copyto(address[:, 1], address[:, 0] >> _HALF | _MAPPED << _HALF, where=plain)
+        np.copyto(address[:, 0], 0, where=plain)
+    if plain.all():
         return
-    unset = [(address == 0).all(axis=1) for address in (local, remote)]
-    mapped_ends = [(address[:, 0] == 0) & (address[:, 1] >> _HALF == _MAPPED) for address in (local, remote)]
-    dual = (mapped_ends[0] & (mapped_ends[1] | unset[1])) | (mapped_ends[1] & unset[0])
-    if dual.any():
-        family[dual] = AddressFamily.IPV4
-        local[dual & unset[0], 1] = _MAPPED << _HALF
-        remote[dual & unset[1], 1] = _MAPPED << _HALF
+    short = np.flatnonzero(~plain & (local[:, 0] | remote[:, 0] == 0))
+    ends = [address[short, 1] for address in (local, remote)]
+    mapped = [low >> _HALF == _MAPPED for low in ends]
+    unset = [low == 0 for low in ends]
+    dual = (mapped[0] & (mapped[1] | unset[1])) | (mapped[1] & unset[0])
+    family[short[dual]] = AddressFamily.IPV4
+    for address, empty in zip((local, remote), unset, strict=True):
+        address[short[dual & empty], 1] = _MAPPED << _HALF
 
 
 def _no_value(field: Field, filled: Mapping[str | Field, npt.NDArray[Any]]) -> Bools | None:

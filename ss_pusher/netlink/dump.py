@@ -62,7 +62,7 @@ def open_diag_socket() -> socket.socket:
 
 
 class Dumper:
-    """Reads the table of sockets; keeps its socket and its buffer between the reads.
+    """Reads the table of sockets; keeps its socket, from the `first` on, and its buffer between the reads.
 
     `open_socket` is called when there is no socket yet, and after a failure, so that the rest of a failed dump is never
     taken for the next. `timeout` is in seconds and holds for a whole dump.
@@ -73,11 +73,12 @@ class Dumper:
         open_socket: Callable[[], DiagSocket] = open_diag_socket,
         timeout: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
+        first: DiagSocket | None = None,
     ) -> None:
         self._open_socket = open_socket
         self._timeout = timeout
         self._clock = clock
-        self._socket: DiagSocket | None = None
+        self._socket = first
         self._sequence = int.from_bytes(os.urandom(4)) & _LAST_SEQUENCE
         self._buffer = np.zeros(_CHUNK + _LARGEST_DATAGRAM + SLACK, np.uint8)
         self._words = self._buffer.view(np.uint32)

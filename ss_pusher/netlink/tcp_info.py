@@ -1,6 +1,7 @@
 """Every number that the kernel tells of a TCP socket: where it stands, how wide it is, and which value means "none".
 
-Names are the kernel's, without `tcpi_` (struct tcp_info) and `idiag_` (struct inet_diag_msg).
+Names are the kernel's, without `tcpi_` (struct tcp_info) and `idiag_` (struct inet_diag_msg). Of a listening socket the
+kernel fills in little, and leaves the rest 0: `unacked` and `sacked` are the connections that wait and may wait.
 """
 
 from enum import Enum

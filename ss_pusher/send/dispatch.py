@@ -121,10 +121,10 @@ class Dispatcher:
         self.held = False
         self.given_up = 0  # samples
 
-    def step(self, wait: float, until: float) -> float:
+    def step(self, wait: float, until: float, *, hurry: bool = False) -> float:
         """At most one push, over by `until` (monotonic); waits up to `wait` seconds for something to send.
 
-        Returns how many seconds to wait before the next step.
+        Returns how many seconds to wait before the next step; in a `hurry` only a failure makes us wait.
         """
         leased = self._queue.lease(wait, 1 if self._parts or not self._reshape else self._limits.samples_per_send)
         if not leased:
@@ -138,7 +138,8 @@ class Dispatcher:
         self._tries = self._tries - 1 if self._parts else TRIES_TO_FIND_THE_BAD
         if 0 < self._limits.bytes_per_send < len(request.body) and self._divide(request):
             return 0.0
-        return self._settle(request, self._push(request, until))
+        backoff = self._settle(request, self._push(request, until))
+        return backoff if hurry else max(backoff, self._pace.next())
 
     def _drop_old(self, leased: Sequence[Request]) -> bool:
         if not self._limits.sample_age:
@@ -182,7 +183,7 @@ class Dispatcher:
             case Retry() | Held():
                 return self._keep(request, verdict)
             case Split() if self._divide(request):
-                return self._pace.next()
+                return 0.0
             case Split(reason, words):
                 self._reject(request, reason, words, 0)
             case Downgrade(words):
@@ -193,7 +194,7 @@ class Dispatcher:
         self._queue.acknowledge()
         self._backoff.reset()
         self._patience.reset()
-        return self._pace.next()
+        return 0.0
 
     def _accept(self, request: Request, written: int) -> None:
         self._sent(request, written)

@@ -3,26 +3,19 @@
 import logging
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import partial
 from http import HTTPStatus
 from http.client import HTTPException
-from http.cookiejar import DefaultCookiePolicy
-from typing import Any, Final, TypeAlias
-from urllib.parse import unquote, urljoin, urlsplit
+from typing import Final, Protocol, TypeAlias
+from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
 from ss_pusher import __version__
-from ss_pusher.send.deadline import Deadline, DeadlineSocket, connect
+from ss_pusher.send.deadline import Deadline, DeadlineSocket
 from ss_pusher.send.exchange import Answer, Call, Failure, Outcome
-from ss_pusher.send.socks import SocksProxy, connect_through
-from ss_pusher.send.tls import Stamp, TlsSettings, make_context
+from ss_pusher.send.tls import Stamp
 
 USER_AGENT: Final = f"ss_pusher/{__version__}"
 MAX_BODY: Final = 4096
@@ -31,8 +24,6 @@ MAX_TEXT: Final = 500
 """Characters of a body or a header that are kept for a log."""
 MAX_REDIRECTS: Final = 5
 
-Authorize: TypeAlias = Callable[[Call, float], Mapping[str, str]]
-"""Gives the headers that authorize a call, by a deadline on the monotonic clock. Raises OSError or ValueError."""
 Opener: TypeAlias = Callable[[str, int], DeadlineSocket]
 
 # It would show URLs, and write a traceback for each header that it cannot read.
@@ -43,17 +34,14 @@ _CLOSED_BY_SERVER: Final = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFErr
 _SOCKS_PORT: Final = 1080
 
 
-@dataclass(frozen=True, slots=True)
-class HttpSettings:
-    """`proxy` is a URL of scheme http, https, socks5 or socks5h, or empty: the environment is never asked.
+class Authorize(Protocol):
+    """Gives the headers that authorize a call."""
 
-    `follow_redirects` follows 307 and 308 on the same host, which is as far as credentials may go.
-    """
+    def __call__(self, call: Call, deadline: float, *, refused: bool) -> Mapping[str, str]:
+        """By `deadline` (monotonic). `refused`: the server did not take the last ones, so nothing cached may be used.
 
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    tls: TlsSettings = field(default_factory=TlsSettings)
-    proxy: str = field(default="", repr=False)
-    follow_redirects: bool = False
+        Raises OSError or ValueError, with words for the log.
+        """
 
 
 class Client:
@@ -66,6 +54,7 @@ class Client:
         self._session: requests.Session | None = None
         self._stamp: Stamp = ()
         self._kept_alive = False
+        self._refused = False
 
     def send(self, call: Call, deadline: float, max_body: int = MAX_BODY) -> Outcome:
         """One exchange, over by `deadline` (time.monotonic), from the look-up of the name to the answer's last byte."""
@@ -112,12 +101,13 @@ class Client:
         self._kept_alive = False
         headers = {"Accept-Encoding": "identity", **self._settings.headers, **call.headers, "User-Agent": USER_AGENT}
         if self._authorize:
-            headers |= self._authorize(call, deadline)
+            headers |= self._authorize(call, deadline, refused=self._refused)
         prepared = requests.Request(call.method, call.url, headers, data=call.body).prepare()
         prepared.url = call.url  # as it is: grouping keys and signatures do not survive another's quoting
         self._deadline.head_expected = True
         response = session.send(prepared, stream=True, timeout=self._deadline.remaining(), allow_redirects=False)
         self._deadline.head_expected = False
+        self._refused = response.status_code == HTTPStatus.UNAUTHORIZED
         body, self._kept_alive = _read_body(response.raw, max_body)
         return Answer(
             status=response.status_code,
@@ -130,7 +120,7 @@ class Client:
         stamp = self._settings.tls.stamp()
         if self._session is None or stamp != self._stamp:
             self.close()
-            self._session = _make_session(self._settings, self._deadline)
+            self._session = make_session(self._settings, self._deadline)
             self._stamp = stamp
         return self._session
 
@@ -155,86 +145,6 @@ def clean(text: str, credentials: str = "") -> str:
     if secret:
         text = text.replace(secret, "<hidden>")
     return " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * MAX_TEXT]).split())[:MAX_TEXT]
-
-
-def _make_session(settings: HttpSettings, deadline: Deadline) -> requests.Session:
-    session = requests.Session()
-    session.trust_env = False  # no proxy, no .netrc, no authorities from the environment
-    session.headers.clear()
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    proxy = urlsplit(settings.proxy)
-    opener: Opener = partial(connect, deadline=deadline)
-    if proxy.scheme.startswith("socks"):
-        opener = partial(connect_through, _socks_proxy(settings.proxy), deadline=deadline)
-    elif proxy.scheme:
-        session.proxies = {"http": settings.proxy, "https": settings.proxy}
-    adapter = _Adapter(make_context(settings.tls, deadline), settings, opener)
-    session.mount("http://", adapter)
-    session.mount("https://", adapter)
-    return session
-
-
-def _socks_proxy(url: str) -> SocksProxy:
-    parts = urlsplit(url)
-    return SocksProxy(
-        host=parts.hostname or "",
-        port=parts.port or _SOCKS_PORT,
-        user=unquote(parts.username or ""),
-        password=unquote(parts.password or ""),
-    )
-
-
-class _Connection(HTTPConnection):
-    def __init__(self, *args: Any, opener: Opener, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._opener = opener
-
-    def _new_conn(self) -> DeadlineSocket:
-        return self._opener(self._dns_host, self.port)
-
-
-class _TlsConnection(_Connection, HTTPSConnection):
-    def connect(self) -> None:
-        super().connect()
-        # Where the user has chosen not to verify, urllib3 would warn at every connection.
-        self.is_verified = True
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _TlsPool(HTTPSConnectionPool):
-    ConnectionCls = _TlsConnection
-
-
-class _Adapter(HTTPAdapter):
-    """Connections by our own opener and TLS context, where requests would build them from its own settings."""
-
-    def __init__(self, context: ssl.SSLContext, settings: HttpSettings, opener: Opener) -> None:
-        super().__init__()
-        options: dict[str, Any] = {"ssl_context": context, "server_hostname": settings.tls.server_name or None}
-        scheme = urlsplit(settings.proxy).scheme
-        if scheme and not scheme.startswith("socks"):
-            headers = self.proxy_headers(settings.proxy)
-            self._manager: urllib3.PoolManager = urllib3.ProxyManager(
-                settings.proxy, proxy_headers=headers, proxy_ssl_context=context, **options
-            )
-        else:
-            self._manager = urllib3.PoolManager(**options)
-        self._manager.pool_classes_by_scheme = {
-            "http": partial(_Pool, opener=opener),  # type: ignore[dict-item]  # all it does is call them
-            "https": partial(_TlsPool, opener=opener),  # type: ignore[dict-item]  # the same
-        }
-
-    def get_connection_with_tls_context(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> Any:
-        return self._manager.connection_from_url(str(request.url))
-
-    def cert_verify(self, *_: Any, **__: Any) -> None:
-        pass
-
-    def close(self) -> None:
-        self._manager.clear()
 
 
 def _read_body(raw: urllib3.HTTPResponse, limit: int) -> tuple[bytes, bool]:

@@ -9,12 +9,14 @@ import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from ss_pusher.model import Protocol, Request
 from ss_pusher.send.exchange import Answer, Call, Outcome
 from ss_pusher.send.http import Client
 from ss_pusher.send.verdict import Accepted, Held, Rejected, Verdict, judge
+
+Method: TypeAlias = Literal["PUT", "POST"]
 
 SLOW_AFTER: Final = 3
 """Refusals in a row after which we push only now and then: each push costs the gateway a check of all it holds."""
@@ -36,8 +38,9 @@ def group_url(base: str, job: str, grouping_key: Mapping[str, str]) -> str:
 class Pushgateway:
     """A sink for requests in `Protocol.TEXT` and `Protocol.DELIMITED`; each holds the whole group.
 
-    `method` PUT replaces the group, POST only the families that the request has. `linger` is how many seconds the
-    last values are left to be scraped before `delete` on exit; `wait` waits that long. `now` is in Unix seconds.
+    `method` is asked at each push: PUT replaces the group, POST only the families that the request has. `linger` is how
+    many seconds the last values are left to be scraped before `delete` on exit; `wait` waits that long. `now` is in
+    Unix seconds.
     """
 
     def __init__(
@@ -46,7 +49,7 @@ class Pushgateway:
         url: str,
         *,
         now: Callable[[], float],
-        method: Literal["PUT", "POST"] = "PUT",
+        method: Callable[[], Method] = lambda: "PUT",
         on_exit: Literal["keep", "delete"] = "keep",
         linger: float = 0.0,
         wait: Callable[[float], object] = time.sleep,
@@ -85,12 +88,13 @@ class Pushgateway:
         self._client.close()
 
     def _send(self, request: Request, deadline: float) -> Outcome:
+        method = self._method()
         headers = {"Content-Type": _CONTENT_TYPES[request.protocol]}
-        plain = Call(self._method, self._url, headers, request.body)
+        plain = Call(method, self._url, headers, request.body)
         if not self._compress:
             return self._client.send(plain, deadline)
         body = gzip.compress(request.body, mtime=0)
-        packed = Call(self._method, self._url, headers | {"Content-Encoding": "gzip"}, body)
+        packed = Call(method, self._url, headers | {"Content-Encoding": "gzip"}, body)
         outcome = self._client.send(packed, deadline)
         if _is_accepted(outcome):
             self._takes_gzip = True

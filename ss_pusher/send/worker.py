@@ -86,7 +86,8 @@ class Worker:
     def _run(self) -> None:
         stop_at = self._stop_at
         while not self._over(stop_at):
-            delay = self._dispatcher.step(_IDLE, float("inf") if stop_at is None else stop_at)
+            until = float("inf") if stop_at is None else stop_at
+            delay = self._dispatcher.step(_IDLE, until, hurry=stop_at is not None)
             self._tell_pending()
             with self._changed:
                 self._changed.notify_all()

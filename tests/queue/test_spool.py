@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 import threading
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -386,3 +387,19 @@ def test_putting_and_sending_at_once_loses_nothing(tmp_path: Path) -> None:
         sender.join(LONG)
 
     assert sent == list(range(2000))
+
+
+def test_memory_stays_flat_through_an_outage(tmp_path: Path) -> None:
+    ticks, size = 1440, 7500  # six hours, two requests a tick, at a tenth of the size that 10,000 series have
+    with opened(tmp_path / "spool", max_bytes=256 << 20) as spool:
+        spool.queue.put(request(0, size=size))
+        tracemalloc.start()
+        for number in range(1, 2 * ticks):
+            spool.queue.put(request(number, size=size))
+            assert spool.queue.lease(0.0)
+            spool.queue.release()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+        assert peak < 1 << 20
+        assert numbers(spool.drain()) == list(range(2 * ticks))

@@ -27,10 +27,11 @@ class Received:
 
 @dataclass
 class Peer:
-    """One connection, as a script sees it."""
+    """One connection, as a script sees it, and the request that it is to answer."""
 
     sock: socket.socket
     stop: threading.Event
+    body: bytes = b""
 
     def drip(self, data: bytes) -> None:
         """Send byte by byte."""
@@ -152,7 +153,7 @@ def _serve(
         reader = stack.enter_context(sock.makefile("rb"))
         while received := _read_request(reader):
             server.requests.append(received)
-            if not server.next_script()(Peer(sock, server.stop)):
+            if not server.next_script()(Peer(sock, server.stop, received.body)):
                 return
 
 

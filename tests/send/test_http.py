@@ -271,7 +271,7 @@ def test_headers_without_end_are_a_failure() -> None:
 
 def test_credentials_that_a_server_echoes_do_not_reach_the_log() -> None:
     with scripted(reply(401, b"Bearer s3cr3t-t0k3n is unknown")) as server:
-        client = Client(HttpSettings(), lambda _call, _deadline: {"Authorization": "Bearer s3cr3t-t0k3n"})
+        client = Client(HttpSettings(), lambda *_, **__: {"Authorization": "Bearer s3cr3t-t0k3n"})
         answer = the_answer(push(client, server.url))
         client.close()
 
@@ -281,7 +281,7 @@ def test_credentials_that_a_server_echoes_do_not_reach_the_log() -> None:
 
 def test_a_credential_that_http_cannot_carry_is_not_shown() -> None:
     with scripted(reply()) as server:
-        client = Client(HttpSettings(), lambda _call, _deadline: {"Authorization": "Bearer two\nlines"})
+        client = Client(HttpSettings(), lambda *_, **__: {"Authorization": "Bearer two\nlines"})
         outcome = push(client, server.url)
         client.close()
 
@@ -289,7 +289,7 @@ def test_a_credential_that_http_cannot_carry_is_not_shown() -> None:
 
 
 def test_a_credential_that_cannot_be_read_is_a_failure() -> None:
-    def authorize(_call: Call, _deadline: float) -> dict[str, str]:
+    def authorize(*_: object, **__: object) -> dict[str, str]:
         raise PermissionError(13, "password_file /run/secret: Permission denied")
 
     client = Client(HttpSettings(), authorize)

@@ -107,7 +107,7 @@ def test_a_grouping_key_never_breaks_out_of_its_path(key: dict[str, str], job: s
 
 
 def test_put_replaces_the_group_and_post_only_its_families(pushgateway: servers.Pushgateway) -> None:
-    with a_group(pushgateway.url) as whole, a_group(pushgateway.url, method="POST") as part:
+    with a_group(pushgateway.url) as whole, a_group(pushgateway.url, method=lambda: "POST") as part:
         whole.push(text("ss_a 1\nss_b 1\n"), soon())
         whole.push(text("ss_b 2\nss_c 2\n"), soon())
         part.push(text("ss_c 3\n"), soon())

@@ -80,12 +80,14 @@ def test_a_sink_that_hangs_delays_neither_who_puts_nor_another_endpoint() -> Non
 def test_stop_sends_what_waits_and_says_that_all_was_accepted() -> None:
     sink = Judge(in_turn(Retry("503"), Retry("503")))
     worker = Worker(NAME, memory_queue(), sink, Limits(min_backoff=0.001), Telemetry())
-    for number in range(15):
+    for number in range(250):
         worker.put(batch(bytes([number])))
     worker.start()
+    started = time.monotonic()
 
     assert worker.stop(soon())
-    assert sink.accepted == bytes(range(15))
+    assert sink.accepted == bytes(range(250))
+    assert time.monotonic() - started < LONG / 2  # not at the pace of a backlog, which would take 23 s
 
 
 @pytest.mark.parametrize("verdict", [Rejected("refused", "405"), Accepted(written=0)])

@@ -1,0 +1,75 @@
+"""A cgroup of the job's own: the kernel names a socket's cgroup, whichever process holds it (cgroups(7))."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+_LIMITS: Final = ("memory.max", "memory.high", "cpu.max", "pids.max")
+_ROOT_ID: Final = 1
+"""What the kernel gives for the root, and on hosts with cgroup v1 only for everything."""
+
+
+def own_directory(mount: Path | None) -> Path | None:
+    """Where this process' cgroup is, below `mount` of the cgroup2 file system; None where that cannot be seen."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        return None
+    path = next((line.removeprefix("0::") for line in lines if line.startswith("0::")), None)
+    if mount is None or path is None:
+        return None
+    directory = mount / path.lstrip("/")
+    return directory if (directory / "cgroup.procs").exists() else None
+
+
+def is_alone(directory: Path) -> bool:
+    """Whether this process is the only one in its cgroup and below, so that all that comes there is the job's."""
+    if directory.stat().st_ino == _ROOT_ID or any(entry.is_dir() for entry in directory.iterdir()):
+        return False
+    return (directory / "cgroup.procs").read_text().split() == [str(os.getpid())]
+
+
+@contextmanager
+def made_below(directory: Path) -> Iterator[Path | None]:
+    """A new cgroup, removed in the end unless something still runs in it; None where we may not make one.
+
+    A cgroup with limits gets none below it: programs read their limits from their own cgroup, and would see none.
+    """
+    made = directory / f"ss-pusher-run-{os.getpid()}"
+    try:
+        limited = any((directory / name).read_text().split()[:1] not in ([], ["max"]) for name in _present(directory))
+        if not limited:
+            made.mkdir()
+    except OSError:
+        limited = True
+    try:
+        yield None if limited else made
+    finally:
+        with suppress(OSError):
+            made.rmdir()
+
+
+def spawn_inside(made: Path, home: Path, spawn: Callable[[], int]) -> int:
+    """Call `spawn` while this process is in the cgroup `made`: the child is there from its first instant."""
+    (made / "cgroup.procs").write_text("0")
+    try:
+        return spawn()
+    finally:
+        (home / "cgroup.procs").write_text("0")
+
+
+def ids(directory: Path) -> list[int]:
+    """The id of the cgroup and of each below it, as sockets carry them: the inode numbers of the directories."""
+    try:
+        found = [directory.stat().st_ino]
+        with os.scandir(directory) as entries:
+            below = [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except OSError:
+        return []
+    return [*found, *(number for child in below for number in ids(child))]
+
+
+def _present(directory: Path) -> list[str]:
+    return [name for name in _LIMITS if (directory / name).exists()]

@@ -1,0 +1,71 @@
+"""A job's own metrics, from its prometheus_client registry, as blocks that go with the same push."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from ss_pusher.model import Block, Family, HistogramBlock, Labels, MetricType
+
+_COUNTERS: Final = ("_total", "_count", "_sum")
+
+
+def blocks(metrics: Iterable[Any], start_ms: int) -> tuple[tuple[Block, ...], tuple[HistogramBlock, ...]]:
+    """What a registry's `collect` gives. A summary's sum and count become counters, what has no type a gauge.
+
+    `start_ms` is when the counters began. Times of samples are left out: a Pushgateway refuses them.
+    """
+    plain: list[Block] = []
+    histograms: list[HistogramBlock] = []
+    for metric in metrics:
+        if metric.type == "histogram":
+            histograms += _histograms(metric, start_ms)
+        else:
+            plain += _plain(metric, start_ms)
+    return tuple(plain), tuple(histograms)
+
+
+def _plain(metric: Any, start_ms: int) -> Iterator[Block]:
+    series: dict[str, dict[Labels, float]] = {}
+    for sample in metric.samples:
+        # With each counter prometheus_client exports a gauge of its birth, which doubles the series.
+        if not sample.name.endswith("_created"):
+            series.setdefault(sample.name, {})[_labels(sample.labels)] = sample.value
+    for name, values in series.items():
+        counts = metric.type in ("counter", "summary") and name.endswith(_COUNTERS)
+        family = Family(name, MetricType.COUNTER if counts else MetricType.GAUGE, metric.documentation, metric.unit)
+        yield Block(
+            (family,), tuple(values), np.array([list(values.values())], np.float64), _starts(len(values), start_ms)
+        )
+
+
+def _histograms(metric: Any, start_ms: int) -> Iterator[HistogramBlock]:
+    """One block for each set of bounds, which one family may have several of."""
+    buckets: dict[Labels, dict[float, float]] = {}
+    sums: dict[Labels, float] = {}
+    for sample in metric.samples:
+        labels = _labels({name: value for name, value in sample.labels.items() if name != "le"})
+        if sample.name.endswith("_bucket"):
+            buckets.setdefault(labels, {})[float(sample.labels["le"])] = sample.value
+        elif sample.name.endswith("_sum"):
+            sums[labels] = sample.value
+    family = Family(metric.name, MetricType.HISTOGRAM, metric.documentation, metric.unit)
+    for labels, cumulative in buckets.items():
+        bounds = sorted(cumulative)
+        counts = np.diff([0.0, *(cumulative[bound] for bound in bounds)])
+        yield HistogramBlock(
+            family=family,
+            labels=(labels,),
+            bounds=tuple(bounds[:-1]),
+            counts=counts.astype(np.uint64)[np.newaxis],
+            sums=np.array([sums.get(labels, 0.0)]),
+            start_ms=_starts(1, start_ms),
+        )
+
+
+def _labels(labels: Mapping[str, str]) -> Labels:
+    return tuple(sorted((name, value) for name, value in labels.items() if value))
+
+
+def _starts(count: int, start_ms: int) -> Any:
+    return np.full(count, start_ms, np.int64)

@@ -1,0 +1,42 @@
+"""What is said of each rule is what happens: where it is decided, and to how many sockets of a real host."""
+
+from ss_pusher.app.explain import LOOPBACK, NO_RULE, Explained, explain
+from tests.config.parsing import config
+from tests.end_to_end.connections import service
+from tests.hosts import Host
+
+
+def explained(host: Host, text: str, connections: int) -> list[Explained]:
+    """The rules of a configuration on a host with so many connections to itself, their service's port in {port}."""
+    with service(at=host, clients=host) as some:
+        for _ in range(connections):
+            some.connect()
+        return host.call(lambda: explain(config(text.replace("{port}", str(some.port)))))
+
+
+def test_what_the_kernel_leaves_out_and_what_is_decided_after_the_read_is_counted_by_rule(host: Host) -> None:
+    text = """
+collect: {loopback: true}
+filter:
+  - drop: {local_ports: [{port}]}
+  - keep: {directions: [in]}
+  - drop: {users: [root], remote_ports: [{port}]}
+"""
+    found = explained(host, text, 3)
+    assert [(row.sockets, row.unread) for row in found] == [(3, 3), (0, 0), (3, 0), (0, 0)]
+    assert [row.place for row in found] == ["kernel", "after the read", "after the read", ""]
+    assert found[1].rule == "keep: {directions: [in]}"
+    assert found[-1].rule == NO_RULE
+
+
+def test_a_socket_counts_for_the_first_rule_that_it_matches(host: Host) -> None:
+    text = "collect: {loopback: true}\nfilter: [{keep: {local_ports: [{port}]}}, {drop: {}}, {drop: {}}]\n"
+    assert [(row.sockets, row.unread) for row in explained(host, text, 2)] == [(2, 0), (2, 2), (0, 0), (0, 0)]
+
+
+def test_that_what_stays_on_the_host_is_left_out_is_a_rule_too(host: Host) -> None:
+    assert explained(host, "{}", 2) == [Explained(LOOPBACK, "kernel", 4, 4), Explained(NO_RULE, "", 0, 0)]
+
+
+def test_without_rules_everything_is_kept(host: Host) -> None:
+    assert explained(host, "collect: {loopback: true}", 2) == [Explained(NO_RULE, "", 4, 0)]
