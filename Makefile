@@ -34,6 +34,7 @@ format: .venv/.development ## let ruff format the code
 
 bench: .venv/.development ## measure the collector, and write docs/performance.md
 	@$(RUN) -m bench.collector $(ARGS)
+	@$(RUN) -m bench.naming $(ARGS)
 
 proto: .venv/.development ## compile proto/ into ss_pusher/proto/
 	@$(RUN) proto/generate.py

@@ -15,7 +15,7 @@ from bench.measure import Costs, measure
 from bench.readers import READERS
 
 DOCUMENT: Final = Path(__file__).parent.parent / "docs" / "performance.md"
-_INSIDE: Final = "--inside"
+INSIDE: Final = "--inside"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -24,10 +24,10 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--sockets", default="1000,10000,100000", help="how many, as a list (%(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="how many, of which the best counts (%(default)s)")
     parser.add_argument("--output", type=Path, default=DOCUMENT, help="the document to write into (%(default)s)")
-    parser.add_argument(_INSIDE, action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument(INSIDE, action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if not options.inside:
-        return _in_a_namespace_of_its_own(argv)
+        return in_a_namespace_of_its_own("bench.collector", argv)
     numbers = sorted(int(number) for number in options.sockets.split(","))
     at_rest = agent_memory()
     results = report.markdown(_measure_all(numbers, options.rounds), options.rounds, at_rest)
@@ -36,14 +36,14 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _in_a_namespace_of_its_own(argv: Sequence[str]) -> int:
-    """Run again where no other socket disturbs; on this host's loopback if the kernel refuses."""
+def in_a_namespace_of_its_own(module: str, argv: Sequence[str]) -> int:
+    """Run the module again where no other socket disturbs; on this host's loopback if the kernel refuses."""
     unshare = ["unshare", "--net", *([] if os.geteuid() == 0 else ["--map-root-user"])]
     inside = [*unshare, "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
     if subprocess.run([*inside, "true"], check=False, capture_output=True).returncode != 0:
         print("No network namespace to be had: measuring on this host's loopback.", file=sys.stderr)
         inside = []
-    command = [*inside, sys.executable, "-m", "bench.collector", _INSIDE, *argv]
+    command = [*inside, sys.executable, "-m", module, INSIDE, *argv]
     return subprocess.run(command, check=False).returncode
 
 

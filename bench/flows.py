@@ -32,6 +32,11 @@ class Flows:
     def __exit__(self, *_: object) -> None:
         self._holders.close()
 
+    @property
+    def processes(self) -> int:
+        """How many processes hold the connections; that of number n has its destinations in 127.0.n.0/24."""
+        return len(self._connections)
+
     def grow_to(self, sockets: int) -> None:
         """Open what is missing to this many sockets; each connection carries a little payload both ways."""
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -1,9 +1,9 @@
 """Ways to bound the number of series, to be compared with ours on the same traffic."""
 
-from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from bench.traces import HOUR, LAYOUT, Traffic
 from ss_pusher.model import OTHER_WORD, Bools, Rows
@@ -14,13 +14,14 @@ RETRANSMITS: Final = 20
 SERIES_PER_GROUP: Final = 25  # about what the preset `standard` has
 MAX_SERIES: Final = 10_000
 MAX_NEW_SERIES_PER_HOUR: Final = 20_000
+_MAX_GROUPS: Final = MAX_SERIES // SERIES_PER_GROUP
 
 
 class Outcome(NamedTuple):
     """What a policy exports in a tick: which of the peers, how many in all, and how many that it did not before."""
 
     exported: Bools  # [peers]
-    count: int
+    groups: int
     new: int
 
 
@@ -32,7 +33,7 @@ class Policy(Protocol):
 
 
 class EveryFlow:
-    """One group a peer, for as long as it moves anything."""
+    """One group a peer, for as long as it has a flow."""
 
     def __init__(self) -> None:
         self._before: Rows = np.empty(0, np.intp)
@@ -40,9 +41,8 @@ class EveryFlow:
     def export(self, traffic: Traffic, seconds: float) -> Outcome:
         """Export all."""
         del seconds
-        new = np.count_nonzero(~np.isin(traffic.peers, self._before, assume_unique=True))
-        self._before = traffic.peers
-        return Outcome(np.ones(len(traffic.peers), np.bool_), len(traffic.peers), int(new))
+        new, self._before = _new(traffic.peers, self._before), traffic.peers
+        return Outcome(np.ones(len(traffic.peers), np.bool_), len(traffic.peers), new)
 
 
 class PlainTop:
@@ -55,17 +55,20 @@ class PlainTop:
         """Export the union of both tops."""
         del seconds
         rows = np.union1d(top(traffic.bytes, THROUGHPUT), top(traffic.retransmits, RETRANSMITS))
-        peers = traffic.peers[rows]
-        new = np.count_nonzero(~np.isin(peers, self._before, assume_unique=True))
-        self._before = peers
-        return Outcome(_mask(len(traffic.peers), rows), len(rows), int(new))
+        new, self._before = _new(traffic.peers[rows], self._before), traffic.peers[rows]
+        exported = np.zeros(len(traffic.peers), np.bool_)
+        exported[rows] = True
+        return Outcome(exported, len(rows), new)
 
 
 class FirstCome:
-    """Whoever comes first in the hour gets a place until the hour ends, as a server's hourly limit on series does it."""
+    """Whoever comes first in the hour has a place until it ends, as with a server's hourly limit on series.
 
-    def __init__(self, places: int, random: np.random.Generator) -> None:
-        self._places, self._random = places, random
+    It has as many places as `limit.max_series` gives ours.
+    """
+
+    def __init__(self, random: np.random.Generator) -> None:
+        self._random = random
         self._admitted: Rows = np.empty(0, np.intp)
         self._before: Rows = np.empty(0, np.intp)
         self._since = 0.0
@@ -76,11 +79,9 @@ class FirstCome:
         if self._since > HOUR:
             self._since, self._admitted = seconds, self._admitted[:0]
         newcomers = self._random.permutation(np.setdiff1d(traffic.peers, self._admitted, assume_unique=True))
-        self._admitted = np.concatenate([self._admitted, newcomers[: self._places - len(self._admitted)]])
-        new = np.count_nonzero(~np.isin(self._admitted, self._before, assume_unique=True))
-        self._before = self._admitted
-        exported = np.isin(traffic.peers, self._admitted, assume_unique=True)
-        return Outcome(exported, len(self._admitted), int(new))
+        self._admitted = np.concatenate([self._admitted, newcomers[: _MAX_GROUPS - len(self._admitted)]])
+        new, self._before = _new(self._admitted, self._before), self._admitted
+        return Outcome(np.isin(traffic.peers, self._admitted, assume_unique=True), len(self._admitted), new)
 
 
 class Ours:
@@ -96,12 +97,12 @@ class Ours:
 
     def export(self, traffic: Traffic, seconds: float) -> Outcome:
         """Let it choose."""
-        choice, report = self._selection.choose(traffic.groups(), seconds, MAX_SERIES // SERIES_PER_GROUP)
+        choice, report = self._selection.choose(traffic.groups(), seconds, _MAX_GROUPS)
         own = choice.keys[:, 2] != np.uint64(OTHER_WORD)
         return Outcome(own[choice.owner], report.exported, report.entered)
 
 
-def top(amounts: np.ndarray, count: int) -> Rows:
+def top(amounts: npt.NDArray[np.int64], count: int) -> Rows:
     """The rows with the highest amounts above 0, the best first."""
     rows = np.flatnonzero(amounts > 0)
     if len(rows) > count:
@@ -109,7 +110,5 @@ def top(amounts: np.ndarray, count: int) -> Rows:
     return rows[np.argsort(-amounts[rows], kind="stable")]
 
 
-def _mask(length: int, rows: Rows) -> Bools:
-    mask = np.zeros(length, np.bool_)
-    mask[rows] = True
-    return mask
+def _new(peers: Rows, before: Rows) -> int:
+    return int(np.count_nonzero(~np.isin(peers, before, assume_unique=True)))

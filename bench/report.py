@@ -20,22 +20,25 @@ def markdown(results: Mapping[int, Costs], rounds: int, at_rest: int) -> str:
     """All results: one table for each number of sockets, and the agent's memory at rest in bytes."""
     tables = [line for item in results.items() for line in _table(*item)]
     rest = f"`ss-pusher agent` at rest, with few flows: {at_rest / _MEBIBYTE:.0f} MiB at its peak."
-    return "\n".join([*_introduction(rounds), *tables, rest, ""])
+    return "\n".join(
+        [*introduction(f"the best of {rounds} rounds, in which the readers take turns."), *tables, rest, ""]
+    )
 
 
-def write(document: Path, results: str) -> None:
-    """Put the results between the document's two markers, which are added at its end if it has none."""
+def write(document: Path, results: str, begin: str = BEGIN, end: str = END) -> None:
+    """Put the results between two markers of the document, which are added at its end if it has none."""
     text = document.read_text(encoding="utf-8") if document.exists() else ""
-    if BEGIN not in text:
-        text += f"\n{BEGIN}\n{END}\n"
-    before, rest = text.split(BEGIN, 1)
-    _, after = rest.split(END, 1)
-    document.write_text(f"{before}{BEGIN}\n\n{results}\n{END}{after}", encoding="utf-8")
+    if begin not in text:
+        text += f"\n{begin}\n{end}\n"
+    before, rest = text.split(begin, 1)
+    _, after = rest.split(end, 1)
+    document.write_text(f"{before}{begin}\n\n{results}\n{end}{after}", encoding="utf-8")
 
 
-def _introduction(rounds: int) -> Iterator[str]:
+def introduction(how: str) -> Iterator[str]:
+    """How and where it was measured."""
     ss = subprocess.run(["ss", "-V"], check=True, capture_output=True, text=True).stdout.strip()
-    yield f"Made by `make bench`: the best of {rounds} rounds, in which the readers take turns."
+    yield f"Made by `make bench`: {how}"
     yield (
         f"Machine: {_processor()}; Linux {platform.release()}, Python {platform.python_version()}, "
         f"numpy {version('numpy')}, pyroute2 {version('pyroute2')}, {ss}."
@@ -52,13 +55,13 @@ def _processor() -> str:
 def _table(sockets: int, costs: Costs) -> Iterator[str]:
     yield f"### {sockets:,} sockets"
     yield ""
-    yield _row(*_COLUMNS)
-    yield _row("---", *["---:"] * (len(_COLUMNS) - 1))
+    yield row(*_COLUMNS)
+    yield row("---", *["---:"] * (len(_COLUMNS) - 1))
     for reader in READERS:
         if reader.name in costs:
-            yield _row(reader.name, *_cells(costs[reader.name], costs, sockets))
+            yield row(reader.name, *_cells(costs[reader.name], costs, sockets))
         else:
-            yield _row(reader.name, f"not measured above {reader.most:,}: takes too long", *[""] * (len(_COLUMNS) - 2))
+            yield row(reader.name, f"not measured above {reader.most:,}: takes too long", *[""] * (len(_COLUMNS) - 2))
     yield ""
 
 
@@ -70,5 +73,6 @@ def _cells(cost: Cost, costs: Costs, sockets: int) -> Iterator[str]:
     yield f"{cost.wall / costs[SS.name].wall:.2f}"
 
 
-def _row(*cells: str) -> str:
+def row(*cells: str) -> str:
+    """A row of a table."""
     return f"| {' | '.join(cells)} |"

@@ -101,7 +101,7 @@ def _together(parts: list[Traffic]) -> Traffic:
 
 
 def _times(seconds: float) -> F64:
-    return np.arange(1, int(DAY / seconds) + 1) * seconds
+    return np.arange(1, int(DAY / seconds) + 1, dtype=np.float64) * seconds
 
 
 def daily_rhythm(random: np.random.Generator, seconds: float, scale: float) -> Trace:

@@ -83,6 +83,34 @@ def _once(options: argparse.Namespace) -> int:
     return Exit.DONE if commands.once(options.config) else Exit.PUSH_FAILED
 
 
+def _job(options: argparse.Namespace) -> int:
+    from ss_pusher.batch import process
+
+    mask = process.hold_signals()
+    from ss_pusher.app.run import Wish, run
+
+    command = options.arguments[1:] if options.arguments[:1] == ["--"] else options.arguments
+    if not command:
+        return _refuse(options, Exit.WRONG_USAGE, "run: no command is given; write: ss-pusher run -- COMMAND …")
+    wish = Wish(
+        config=options.config,
+        command=command,
+        job=options.job,
+        labels=options.label,
+        run_id=options.run_id,
+        interval=options.interval,
+        summary=options.summary,
+    )
+    return run(wish, mask)
+
+
+def _prune(options: argparse.Namespace) -> int:
+    from ss_pusher.app.prune import prune
+
+    done = prune(options.url, options.older_than, options.job or None, options.config, dry_run=options.dry_run)
+    return Exit.DONE if done else Exit.PUSH_FAILED
+
+
 def _preview(options: argparse.Namespace) -> int:
     from ss_pusher import preview
 
@@ -147,25 +175,23 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"ss_pusher {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    def add(name: str, run: Callable[[argparse.Namespace], int], summary: str) -> argparse.ArgumentParser:
+    def add(
+        name: str, run: Callable[[argparse.Namespace], int], summary: str, *, level: str = "info"
+    ) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=summary, description=summary, epilog=_EXIT_CODES)
         command.set_defaults(command=run)
         formats, levels = _one_of("text", "json"), _one_of("debug", "info", "warning", "error")
         _option(command, "--log-format", formats, metavar="FORMAT", default="text", help="text (default) or json")
-        _option(
-            command,
-            "--log-level",
-            levels,
-            metavar="LEVEL",
-            default="info",
-            help="debug, info (default), warning or error",
-        )
+        least = f"debug, info, warning or error (default: {level})"
+        _option(command, "--log-level", levels, metavar="LEVEL", default=level, help=least)
         return command
 
     agent = add("agent", _agent, "the service: read this host's sockets at an interval, and push")
     _option(agent, "--config", Path, required=True, metavar="FILE")
     once = add("once", _once, "one tick, pushed")
     _option(once, "--config", Path, required=True, metavar="FILE")
+    _add_run(add("run", _job, "run a batch job, watch its sockets, and push before it ends with the job's exit code"))
+    _add_prune(add("prune", _prune, "delete the groups from a Pushgateway to which nobody pushes any more"))
     preview = add("preview", _preview, "show what would be pushed and what it costs, and send nothing")
     _option(preview, "--config", Path, metavar="FILE", help="without it, every setting has its default")
     forms = _one_of("table", "prometheus", "json")
@@ -183,9 +209,37 @@ def _parser() -> argparse.ArgumentParser:
     receive = add("receive", _receive, "take remote write and a Pushgateway's calls, and show what arrives")
     where = "127.0.0.1:9090"
     _option(receive, "--listen", str, metavar="ADDRESS", default=where, help=f"HOST:PORT (default: {where})")
-    add("demo", _demo, "push this host's flows to a receiver on loopback for some seconds, and show what arrived")
+    push = "push this host's flows to a receiver on loopback for some seconds, and show what arrived"
+    add("demo", _demo, push, level="warning")
     add("version", _version, "print the version")
     return parser
+
+
+def _add_run(run: argparse.ArgumentParser) -> None:
+    _option(run, "--config", Path, required=True, metavar="FILE")
+    _option(run, "--job", str, metavar="NAME", default="", help="the label job (default: the command's file name)")
+    labels = [given] if (given := os.environ.get("SS_PUSHER_LABEL")) else []
+    text = "one more label of every series; may be given several times"
+    run.add_argument("--label", action="append", default=labels, metavar="NAME=VALUE", help=text)
+    _option(run, "--run-id", str, metavar="ID", default="", help="the label run_id (default: no such label)")
+    _option(run, "--interval", _duration, metavar="DURATION", help="push while the job runs too, like 15s")
+    summary = bool(os.environ.get("SS_PUSHER_SUMMARY"))
+    text = "say on stderr in the end whom the job talked to"
+    run.add_argument("--summary", action="store_true", default=summary, help=text)
+    run.add_argument("arguments", nargs=argparse.REMAINDER, metavar="-- COMMAND …", help="the job")
+    # What the job writes to stderr is not to be mixed with what is no problem.
+    run.set_defaults(log_level=os.environ.get("SS_PUSHER_LOG_LEVEL") or "warning")
+
+
+def _add_prune(prune: argparse.ArgumentParser) -> None:
+    _option(prune, "--url", str, required=True, metavar="URL", help="the Pushgateway")
+    text = "how long ago the last push must be, like 1h"
+    _option(prune, "--older-than", _duration, required=True, metavar="DURATION", help=text)
+    _option(prune, "--job", str, metavar="NAME", default="", help="only the groups of this job")
+    text = "a configuration whose pushgateway block of this URL says how to connect (credentials, TLS, proxy)"
+    _option(prune, "--config", Path, metavar="FILE", help=text)
+    dry_run = bool(os.environ.get("SS_PUSHER_DRY_RUN"))
+    prune.add_argument("--dry-run", action="store_true", default=dry_run, help="only say what would be deleted")
 
 
 def _option(parser: argparse.ArgumentParser, flag: str, convert: Callable[[str], Any], **settings: Any) -> None:
@@ -223,6 +277,19 @@ def _seconds(text: str) -> float:
     seconds = float(text) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) else 0.0
     if not 0 < seconds < _A_DAY:
         raise ValueError(f"{text!r} is no number of seconds within a day")
+    return seconds
+
+
+def _duration(text: str) -> float:
+    from ss_pusher.config.invalid import InvalidError
+    from ss_pusher.config.values import parse_duration
+
+    try:
+        seconds = parse_duration(text)
+    except InvalidError as error:
+        raise ValueError(f"{text!r} {error}") from None
+    if not seconds:
+        raise ValueError(f"{text!r} must be more than nothing")
     return seconds
 
 

@@ -1,6 +1,5 @@
 """The demonstration: this host's real flows, pushed over real HTTP to a receiver on loopback, and what arrived."""
 
-import logging
 import socket
 import threading
 import time
@@ -24,6 +23,7 @@ from ss_pusher.receiver import Arrival, Receiver
 _TICKS: Final = 5
 _PAYLOAD: Final = bytes(20_000)
 _SHORT_FLOWS_A_SECOND: Final = 20
+_ROWS: Final = 12
 
 _CONFIG: Final = """
 interval: 1s
@@ -39,7 +39,6 @@ _PROTOCOLS: Final = {Protocol.REMOTE_WRITE_1: "1.0", Protocol.REMOTE_WRITE_2: "2
 def run() -> bool:
     """Push for some seconds and print what arrived: whether every tick was, and all of it was taken."""
     console = tables.screen()
-    logging.getLogger("ss_pusher").setLevel(logging.WARNING)
     with Receiver() as receiver, _traffic():
         config = _config(receiver.url)
         clock = Clock()
@@ -138,8 +137,11 @@ def _report(console: Console, agent: Agent, receiver: Receiver, config: Config) 
         for labels, value in family.samples.items()
     }
     by = config.group.by
+    groups = _by_group(latest, by)
     title = "Groups of flows, as they arrived by remote write"
-    tables.show(console, title, tables.groups(console, _by_group(latest, by), by))
+    if len(groups) > _ROWS:
+        title += f" (the {_ROWS} largest of {len(groups)})"
+    tables.show(console, title, tables.groups(console, groups, by, _ROWS))
     tables.show(console, "This host, as it arrived by remote write", tables.facts(_host(latest)))
     writes = _arrived([arrival for arrival in receiver.requests if arrival.protocol is not None], latest)
     pushes = _arrived([arrival for arrival in receiver.requests if arrival.protocol is None], pushed)

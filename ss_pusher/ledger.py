@@ -21,7 +21,11 @@ LIFE: Final = ("bytes_acked", "bytes_received", "bytes_retrans", "bytes_sent", "
 NEEDS: Final = (*LIFE, "min_rtt")
 """Fields of tcp_info that the sockets must have, besides those that the ledger is asked to account for."""
 
+_OUTLIVE: Final = frozenset({"busy_time", "rehash", "rwnd_limited", "sndbuf_limited"})
+"""Fields that a socket keeps when it is disconnected: all others begin again from 0 (measured on 6.18)."""
+
 _MOST_AWAITED: Final = 1 << 16
+_NO_PEER: Final = 0
 
 _Item = TypeVar("_Item", bound=np.generic)
 
@@ -138,12 +142,12 @@ class Ledger:
         min_rtt survives the wiping (measured on 6.18), so it tells an aborted connection from one that never came up.
         """
         anew, new = self._move(final, steps, into), steps.rows < 0
-        again = (anew & into.any(axis=0)).astype(np.int64)
+        again = (anew & (final.endpoints != _NO_PEER)).astype(np.int64)
         last = [(final.counters[row], recalled.counters[row]) for row in map(self._kernel.index, LIFE)]
         blank = ~np.any([told for told, _ in last], axis=0)
         acked, received, retransmitted, sent, delivered, _ = (np.where(blank, known, told) for told, known in last)
         unborn = ~sockets.known("min_rtt") & (acked == 0) & (received == 0) & (delivered == 0)
-        wiped = (anew | (sockets.remote_port == 0)) & ~unborn
+        wiped = (anew | (final.endpoints == _NO_PEER)) & ~unborn
         counts = {
             LedgerField.OPENED: again + new,
             LedgerField.CLOSED: again + 1,
@@ -160,7 +164,7 @@ class Ledger:
         """Write what each flow moved [fields, flows]; which of them were disconnected and live anew [flows].
 
         Unsigned integers wrap here as they do in the kernel. No counter advances by half its range in a tick: one that
-        seems to has fallen, and began again from 0. If it is one of `LIFE`, all the others of the flow did too.
+        seems to has fallen, and began again from 0. If it is one of `LIFE`, so did all but those of `_OUTLIVE`.
         """
         found = steps.rows >= 0
         anew: Bools = found & (_at(steps.rows, [known.endpoints for known in steps.before]) != flows.endpoints)
@@ -171,9 +175,11 @@ class Ledger:
             moved[:] = np.where(fell, column, difference)
             if name in LIFE:
                 anew |= fell & found
-        rows = np.flatnonzero(anew)
-        for moved, column in zip(into, flows.counters, strict=False):
-            moved[rows] = column[rows]
+        # Without a peer it did not live anew: what was erased is 0 and has fallen, and the rest goes on.
+        rows = np.flatnonzero(anew & (flows.endpoints != _NO_PEER))
+        for moved, name, column in zip(into, self._kernel, flows.counters, strict=False):
+            if name not in _OUTLIVE:
+                moved[rows] = column[rows]
         return anew
 
     def _count(self, into: I64, counts: Mapping[LedgerField, Bools | I64]) -> None:
@@ -244,10 +250,11 @@ def each_once(sockets: Sockets) -> Sockets:
 
 
 def _endpoints(sockets: Sockets) -> U64:
-    """A fingerprint of each socket's addresses and ports [n]."""
+    """A fingerprint of each socket's addresses and ports [n]; `_NO_PEER` where it was disconnected."""
     ports = sockets.local_port.astype(np.uint64) << np.uint64(16) | sockets.remote_port
     mixed = ports * np.uint64(0x9E3779B97F4A7C15)
     for words in (sockets.local, sockets.remote):
         for word in words.T:
             mixed = (mixed ^ (mixed >> np.uint64(29)) ^ word) * np.uint64(0xD6E8FEB86659FD93)
+    mixed[sockets.remote_port == 0] = _NO_PEER
     return mixed

@@ -1,6 +1,7 @@
 """The tick: when it is due, what time it bears, and the one place that catches what goes wrong in it."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ logger = logging.getLogger(__name__)
 
 PATIENCE_MS: Final = 600_000
 """A clock that was set back by less is waited for; one that was set back further is believed."""
+_NEWS_MS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class Timeline:
     def __init__(self, wall: Callable[[], float]) -> None:
         self._wall: Final = wall
         self._last_ms = 0
+        self._behind = False
 
     def next(self) -> tuple[int, bool]:
         """The time of this tick in Unix milliseconds, and whether it may be exported.
@@ -40,8 +43,12 @@ class Timeline:
         now_ms = int(self._wall() * 1000)
         behind_ms = self._last_ms - now_ms
         if 0 <= behind_ms < PATIENCE_MS:
+            if behind_ms >= _NEWS_MS and not self._behind:
+                logger.warning("the clock was set back: nothing is exported for %.0f s, then all of it", behind_ms / 1000)
+                self._behind = True
             self._last_ms += 1
             return self._last_ms, False
+        self._behind = False
         if behind_ms >= PATIENCE_MS:
             logger.warning("the clock was set back by %.0f s: samples go on from its new time", behind_ms / 1000)
         self._last_ms = now_ms
@@ -81,14 +88,33 @@ class Stop(Protocol):
 class Loop:
     """Ticks at an interval until it is told to stop."""
 
-    def __init__(self, tick: Callable[[int, bool], None], interval: float, clock: Clock, telemetry: Telemetry) -> None:
-        """`tick` takes the tick's time in Unix milliseconds and whether to export it."""
+    def __init__(
+        self,
+        tick: Callable[[int, bool], None],
+        interval: float,
+        clock: Clock,
+        telemetry: Telemetry,
+        *,
+        splay: float | None = None,
+        awake: Callable[[], None] = lambda: None,
+        longest_wait: float = math.inf,
+    ) -> None:
+        """`tick` takes the tick's time in Unix milliseconds and whether to export it.
+
+        `splay` in [0, 1) is where in each interval of Unix time the ticks shall be; None: wherever the first one was.
+        `awake` is called before each wait, on the thread that ticks, and at least every `longest_wait` seconds between
+        two ticks. It may change `interval` and `splay`.
+        """
         self._tick: Final = tick
-        self._interval: Final = interval
+        self.interval = interval
+        self.splay = splay
         self._clock: Final = clock
         self._telemetry: Final = telemetry
+        self._awake: Final = awake
+        self._longest_wait: Final = longest_wait
         self._timeline: Final = Timeline(clock.wall)
         self._failing = ""
+        self._ahead = 0.0
 
     def run(self, stop: Stop) -> None:
         """Tick now, then once an interval, and once more when `stop` is set. Ticks that come too late are left out.
@@ -96,17 +122,55 @@ class Loop:
         Raises:
             UnsupportedHostError: no tick will ever succeed.
         """
+        self._ahead = self._clock.wall() - self._clock.monotonic()
         due = self._clock.monotonic()
         while not stop.is_set():
             self.once()
-            due += self._interval
-            late = self._clock.monotonic() - due
-            if late > 0:
-                missed = int(late / self._interval) + 1
-                self._telemetry.add("ss_pusher_ticks_missed_total", missed)
-                due += missed * self._interval
-            stop.wait(max(0.0, due - self._clock.monotonic()))
+            due = self._wait(stop, self._after(due))
         self.once()
+
+    def _after(self, due: float) -> float:
+        """When the tick after that of `due` is due; both monotonic."""
+        due += self.interval
+        late = self._clock.monotonic() - due
+        if late > 0:
+            missed = int(late / self.interval) + 1
+            self._telemetry.add("ss_pusher_ticks_missed_total", missed)
+            due += missed * self.interval
+        self._tell_leap()
+        return due + self._off(due)
+
+    def _tell_leap(self) -> None:
+        """The monotonic clock stands still while the host sleeps, so that no tick is made up for afterwards."""
+        before, self._ahead = self._ahead, self._clock.wall() - self._clock.monotonic()
+        leap = self._ahead - before
+        if leap >= self.interval:
+            logger.warning("the clock went forward by %.0f s: the host slept, or the clock was set", leap)
+            self._telemetry.add("ss_pusher_ticks_missed_total", int(leap / self.interval))
+
+    def _off(self, due: float) -> float:
+        """How far the place of ticks is from `due`: at most half an interval, so that no two ticks come in a row.
+
+        It is nothing but the drift between the clocks, except after the first tick and after a step of the wall clock.
+        """
+        if self.splay is None:
+            return 0.0
+        wall = self._clock.wall() + due - self._clock.monotonic()
+        off = (self.splay * self.interval - wall) % self.interval
+        return off if off < self.interval / 2 else off - self.interval
+
+    def _wait(self, stop: Stop, due: float) -> float:
+        """Wait for the next tick; when it was due. A shorter interval holds at once."""
+        while not stop.is_set():
+            interval = self.interval
+            self._awake()
+            if self.interval != interval:
+                due = min(due, self._clock.monotonic() + self.interval)
+            left = due - self._clock.monotonic()
+            if left <= 0:
+                break
+            stop.wait(min(left, self._longest_wait))
+        return due
 
     def once(self) -> bool:
         """One tick: whether it went well. What goes wrong in it is logged when it begins, and ends nobody.

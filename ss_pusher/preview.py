@@ -114,7 +114,9 @@ def _tables(console: Console, snapshots: list[Snapshot], config: Config, agent: 
         for name, labels, value in _samples(block):
             if name.startswith("ss_flow_"):
                 groups.setdefault(labels, {})[name] = value
-    if groups:
+    if not any(name.startswith("ss_flow_") for name in agent.pipeline.plan.exported):
+        console.print("No ss_flow_ metrics are exported; --format prometheus shows those that are.")
+    elif groups:
         tables.show(console, "Groups of flows", tables.groups(console, groups, config.group.by))
     else:
         console.print(

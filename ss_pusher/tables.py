@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from ss_pusher.model import Labels
+from ss_pusher.model import OTHER, Labels
 
 _MILLISECONDS: Final = 1000.0
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -68,18 +68,20 @@ def show(console: Console, title: str, table: Table) -> None:
     console.print(table, crop=False, soft_wrap=True)
 
 
-def groups(console: Console, series: Mapping[Labels, Mapping[str, float]], by: Sequence[str]) -> Table:
-    """A row for each group: its labels, then its values by family name; the most bytes come first.
+def groups(console: Console, series: Mapping[Labels, Mapping[str, float]], by: Sequence[str], most: int = 0) -> Table:
+    """A row for each group, or for the `most` with the most bytes, which come first: labels, then values by family.
 
     Labels that no group has are left out, and values that do not fit the console beside the labels.
     """
-    there = {label for labels in series for label, _ in labels}
+    ranked = sorted(series.items(), key=lambda item: (-_bytes(item[1]), item[0]))[: most or None]
+    named = [labels for labels, _ in ranked if OTHER not in dict(labels).values()]
+    there = {label for labels in named or series for label, _ in labels}
     shown = [label for label in by if label in there]
     for count in range(len(_COLUMNS), _ALWAYS, -1):
-        table = _groups(series, shown, _COLUMNS[:count])
+        table = _groups(ranked, shown, _COLUMNS[:count])
         if _width(console, table) <= console.width:
             return table
-    return _groups(series, shown, _COLUMNS[:_ALWAYS])
+    return _groups(ranked, shown, _COLUMNS[:_ALWAYS])
 
 
 def facts(rows: Iterable[Sequence[str]], headings: Sequence[str] = ()) -> Table:
@@ -94,13 +96,15 @@ def facts(rows: Iterable[Sequence[str]], headings: Sequence[str] = ()) -> Table:
     return table
 
 
-def _groups(series: Mapping[Labels, Mapping[str, float]], by: Sequence[str], columns: Sequence[_Column]) -> Table:
+def _groups(
+    ranked: Iterable[tuple[Labels, Mapping[str, float]]], by: Sequence[str], columns: Sequence[_Column]
+) -> Table:
     table = Table(box=None, pad_edge=False)
     for label in by:
         table.add_column(_HEADINGS.get(label, label.replace("_", "\n")), vertical="bottom", no_wrap=True)
     for column in columns:
         table.add_column(column.heading, justify="right", vertical="bottom", no_wrap=True)
-    for labels, values in sorted(series.items(), key=lambda item: (-_bytes(item[1]), item[0])):
+    for labels, values in ranked:
         named = dict(labels)
         cells = (column.cell(values[column.family]) if column.family in values else "-" for column in columns)
         table.add_row(*(_printable(named.get(label, "")) for label in by), *cells)

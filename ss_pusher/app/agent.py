@@ -11,7 +11,9 @@ from types import FrameType
 from typing import Final
 
 from ss_pusher.app.endpoints import Endpoint
+from ss_pusher.app.filtering import Filtering
 from ss_pusher.app.pipeline import Pipeline
+from ss_pusher.config import Config
 from ss_pusher.loop import Clock, Loop, Stages, Stop
 from ss_pusher.model import Snapshot
 from ss_pusher.telemetry import Telemetry
@@ -25,13 +27,13 @@ _STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 class Agent:
     """All that runs. `close` gives the sockets back that the pipeline reads."""
 
+    config: Config
+    filtering: Filtering
     pipeline: Pipeline
     endpoints: Sequence[Endpoint]
     telemetry: Telemetry
     stages: Stages
     clock: Clock
-    interval: float
-    shutdown_deadline: float
     close: Callable[[], None]
 
     def run(self, stop: Stop) -> bool:
@@ -40,13 +42,13 @@ class Agent:
         Raises:
             UnsupportedHostError: this kernel cannot tell of its sockets.
         """
-        loop = Loop(self.tick, self.interval, self.clock, self.telemetry)
-        self._start()
+        loop = Loop(self.tick, self.config.interval, self.clock, self.telemetry)
+        self.start()
         try:
             loop.run(stop)
-            logger.info("stopping; what waits may still be sent for %g s", self.shutdown_deadline)
+            logger.info("stopping; what waits may still be sent for %g s", self.config.shutdown_deadline)
         finally:
-            sent = self._finish()
+            sent = self.finish()
         return sent
 
     def once(self) -> bool:
@@ -55,12 +57,12 @@ class Agent:
         Raises:
             UnsupportedHostError: this kernel cannot tell of its sockets.
         """
-        loop = Loop(self.tick, self.interval, self.clock, self.telemetry)
-        self._start()
+        loop = Loop(self.tick, self.config.interval, self.clock, self.telemetry)
+        self.start()
         try:
             ticked = loop.once()
         finally:
-            sent = self._finish()
+            sent = self.finish()
         return ticked and sent
 
     def tick(self, time_ms: int, export: bool) -> None:  # noqa: FBT001 - what the loop knows of this tick
@@ -75,12 +77,14 @@ class Agent:
             for endpoint in self.endpoints:
                 endpoint.push(snapshot)
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Begin to send. Raises AddressInUseError."""
         for endpoint in self.endpoints:
             endpoint.start()
 
-    def _finish(self) -> bool:
-        deadline = self.clock.monotonic() + self.shutdown_deadline
+    def finish(self) -> bool:
+        """Send the last within `shutdown_deadline`, and end: whether every endpoint took all."""
+        deadline = self.clock.monotonic() + self.config.shutdown_deadline
         time_ms = self.pipeline.previous_ms + 1
         taken = finish_all(self.endpoints, time_ms, deadline, self.clock)
         self.close()
@@ -118,12 +122,16 @@ class StopSignal:
         self._set = True
         self._wakeups.put(None)
 
+    def wake(self) -> None:
+        """End a wait, though it is not time."""
+        self._wakeups.put(None)
+
     def is_set(self) -> bool:
         """Whether it is time."""
         return self._set
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until it is, or `timeout` seconds: whether it is."""
+        """Wait until it is, or `timeout` seconds, or `wake`: whether it is."""
         if not self._set:
             with suppress(Empty):
                 self._wakeups.get(timeout=timeout)

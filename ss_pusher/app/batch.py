@@ -3,10 +3,10 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import import_module
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 import numpy as np
@@ -14,51 +14,28 @@ import numpy as np
 from ss_pusher.app.agent import Agent, finish_all
 from ss_pusher.app.build import build_agent
 from ss_pusher.app.endpoints import Endpoint
+from ss_pusher.app.pipeline import Collect
 from ss_pusher.batch import outcome as outcomes
 from ss_pusher.batch.outcome import Outcome
 from ss_pusher.batch.pace import Pace
-from ss_pusher.batch.sockets import JobSockets
+from ss_pusher.batch.sockets import Dumps, JobSockets
 from ss_pusher.batch.summary import Summary
 from ss_pusher.config import Config
-from ss_pusher.errors import ConfigError, SpoolError
+from ss_pusher.errors import SpoolError
 from ss_pusher.loop import Clock, Loop
 from ss_pusher.metrics import host
-from ss_pusher.model import Block, HistogramBlock, Snapshot, Sockets
+from ss_pusher.model import Block, HistogramBlock, Snapshot
 from ss_pusher.netlink.bytecode import any_of, assemble, cgroup_is
 from ss_pusher.netlink.filter import Program
 from ss_pusher.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 
-FOR_EVER: Final = 1 << 40
-"""Ticks that a group is held: what a job moved is told at its end, however long ago that was."""
 LATE_EVENTS: Final = 0.03
 """Seconds in which the kernel has announced the end of the sockets of a process that has just ended."""
 
-Own = Callable[[Outcome | None, int], tuple[tuple[Block, ...], tuple[HistogramBlock, ...]]]
-"""The job's own metrics: of its outcome, if it has ended, and of when the session began, in Unix milliseconds."""
-
-
-def for_job(config: Config, name: str, labels: Mapping[str, str]) -> Config:
-    """The configuration with the job's name and labels in place of the agent's.
-
-    Raises:
-        ConfigError: a label is one of the flows' own, or there is nowhere to push to.
-    """
-    problems = [
-        f"label {label}: is also in group.by; give it another name" for label in labels if label in config.group.by
-    ]
-    if not config.remote_write and not config.pushgateway:
-        problems.append("nothing to push to; add remote_write or pushgateway (see ss-pusher sample-config)")
-    if problems:
-        raise ConfigError(problems)
-    return msgspec.structs.replace(
-        config,
-        external_labels={**config.external_labels, **labels, "job": name},
-        pushgateway=tuple(msgspec.structs.replace(section, job=name) for section in config.pushgateway),
-        limit=msgspec.structs.replace(config.limit, hold=FOR_EVER),
-        expose=msgspec.structs.replace(config.expose, listen_address=None),
-    )
+OwnMetrics: TypeAlias = tuple[tuple[Block, ...], tuple[HistogramBlock, ...]]
+"""What is said of the job besides its flows."""
 
 
 class Session:
@@ -73,12 +50,13 @@ class Session:
         cgroups: Callable[[], Sequence[int]] = list,
         interval: float | None = None,
         baseline: bool = False,
-        own: Own | None = None,
+        own: Callable[[Outcome | None, int], OwnMetrics] | None = None,
     ) -> None:
         """`config` is asked when the sockets are opened and when the endpoints are.
 
         `began` is Unix time in seconds, `interval` in seconds how often to push while the job runs. With `baseline`
-        the job has sockets already, and what they moved before is not its own.
+        the job has sockets already, and what they moved before is not its own. `own` gives the job's own metrics: of
+        its outcome, if it has ended, and of `began` in milliseconds.
         """
         self._config: Final = config
         self._sockets: Final = sockets
@@ -202,9 +180,7 @@ class Session:
             logger.warning("%s; what cannot be sent now is lost", error)
             return make(msgspec.structs.replace(config, spool=msgspec.structs.replace(config.spool, directory=None)))
 
-    def _outcome_only(
-        self, outcome: Outcome | None, _began_ms: int
-    ) -> tuple[tuple[Block, ...], tuple[HistogramBlock, ...]]:
+    def _outcome_only(self, outcome: Outcome | None, _began_ms: int) -> OwnMetrics:
         return tuple(outcomes.blocks(self._began, outcome)), ()
 
     def _narrow(self, program: Program) -> Program:
@@ -225,34 +201,27 @@ def _narrowed(agent: Agent, sockets: JobSockets, baseline: bool) -> None:  # noq
     """Let the pipeline count the job's flows only, and say nothing of the host."""
     pipeline = agent.pipeline
     plan = pipeline.plan
-    flows = {each.family.name for each in (*plan.counters, *plan.gauges)} | {host.FLOW_SOCKETS.name}
+    flows = {host.FLOW_SOCKETS.name, *(c.family.name for c in plan.counters), *(g.family.name for g in plan.gauges)}
     collect, keep = pipeline.collect, pipeline.keep
     pipeline.plan = replace(plan, exported=plan.exported & flows, histograms=())
     pipeline.distributions = ()
     pipeline.own_blocks = lambda _: ()
     pipeline.keep = lambda rows, attributes: keep(rows, attributes) & sockets.own(rows)
-    pipeline.collect = _JobCollect(collect.dump, collect.closed, sockets, baseline=baseline)
+    pipeline.collect = _JobCollect(collect, sockets, baseline=baseline)
 
 
 class _JobCollect:
     """Reads the kernel for a job. Without a baseline its sockets are all new: the first dump is empty."""
 
-    def __init__(
-        self,
-        dump: Callable[[], Sockets],
-        closed: Callable[[], tuple[Sockets, bool]],
-        sockets: JobSockets,
-        *,
-        baseline: bool,
-    ) -> None:
-        self._dump: Final = dump
+    def __init__(self, collect: Collect, sockets: JobSockets, *, baseline: bool) -> None:
+        self._collect: Final = collect
         self._sockets: Final = sockets
         self._stands = baseline
-        self.closed: Final = closed
+        self.closed: Final = collect.closed
 
-    def dump(self) -> Sockets:
+    def dump(self) -> Dumps:
         """All sockets that may be the job's. Raises CollectError."""
         if self._stands:
-            return self._sockets.read(self._dump)
+            return self._sockets.read(self._collect.dump)
         self._stands = True
-        return self._dump().take(_NO_ROWS)
+        return [(namespace, sockets.take(_NO_ROWS)) for namespace, sockets in self._collect.dump()]

@@ -50,10 +50,11 @@ def build_agent(
     endpoints: Callable[[Telemetry], list[Endpoint]],
     clock: Clock,
     narrow: Callable[[Program], Program] = lambda program: program,
+    telemetry: Telemetry | None = None,
 ) -> Agent:
     """Everything that runs, with its sockets open. `endpoints` makes them, given where to count.
 
-    `narrow` may have the kernel leave out more of a dump than the filter does.
+    `narrow` may have the kernel leave out more of a dump than the filter does. `telemetry` is what counts already.
 
     Raises:
         ConfigError: the limits leave no room for what is always exported, or other network namespaces are wanted
@@ -67,7 +68,7 @@ def build_agent(
         logger.warning("this kernel does not count what these metrics need: %s", ", ".join(plan.missing))
     for text in privilege.missing(config):
         logger.warning("%s", text)
-    telemetry = Telemetry()
+    telemetry = telemetry or Telemetry()
     stages = Stages(telemetry, clock.monotonic)
 
     def interfaces(name: str) -> list[tuple[int, str]]:
@@ -83,13 +84,13 @@ def build_agent(
         filtering.close()
 
     return Agent(
+        config=config,
+        filtering=filtering,
         pipeline=pipeline,
         endpoints=endpoints(telemetry),
         telemetry=telemetry,
         stages=stages,
         clock=clock,
-        interval=config.interval,
-        shutdown_deadline=config.shutdown_deadline,
         close=close,
     )
 
@@ -135,7 +136,7 @@ def _pipeline(
         attributor=attributor,
         keep=filtering.keep,
         ledger=Ledger(name for counter in plan.counters for name in (counter.field, counter.minus) if name),
-        choose=_chooser(config, plan, attributor, stages.telemetry),
+        choose=make_chooser(config, plan, attributor, stages.telemetry),
         accounts=Accounts(len(plan.counters), words, _render(plan, attributor)),
         own_blocks=stages.telemetry.blocks,
         stage=stages,
@@ -187,10 +188,10 @@ def _namespaces(
     return Namespaces(config.collect.namespaces, open_reader, forget, nothing)
 
 
-def _chooser(
+def make_chooser(
     config: Config, plan: Plan, attributor: Attributor, telemetry: Telemetry
 ) -> Callable[[Groups, int, float], Choice]:
-    """The selection, and what it says of itself as metrics."""
+    """The selection, and what it says of itself as metrics. Raises ConfigError where the limits leave it no room."""
     selection = Selection(
         attributor.layout(plan.by),
         [(top.by, top.count) for top in config.limit.top],

@@ -24,18 +24,26 @@ class Filtering:
     """Loopback first, where it is not wanted, then the rules in their order. Resolves the hosts that rules name."""
 
     def __init__(self, rules: Sequence[Rule], attributor: Attributor, *, loopback: bool, closed_flows: bool) -> None:
-        self._rules: Final = tuple(rules)
         self._attributor: Final = attributor
         self._loopback: Final = loopback
         self._closed_flows: Final = closed_flows
-        self._resolver: Final = Resolver(host for rule in rules for host in rule.hosts)
         self._hosts: Mapping[str, Collection[Address]] = {}
-        self._resolver.start()
-        self._resolver.wait(_FIRST_ANSWERS_SECONDS)
+        self._begin(rules)
 
     def close(self) -> None:
         """Resolve no more."""
         self._resolver.close()
+
+    def change(self, rules: Sequence[Rule]) -> None:
+        """Other rules from the next `compile` on."""
+        self._resolver.close()
+        self._begin(rules)
+
+    def _begin(self, rules: Sequence[Rule]) -> None:
+        self._rules = tuple(rules)
+        self._resolver = Resolver(host for rule in rules for host in rule.hosts)
+        self._resolver.start()
+        self._resolver.wait(_FIRST_ANSWERS_SECONDS)
 
     def compile(self, namespace: str = "") -> Program:
         """The rules as far as the kernel can apply them to the next dump of a network namespace.

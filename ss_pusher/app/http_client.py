@@ -5,8 +5,9 @@ from pathlib import Path
 from urllib.parse import unquote, urlunsplit
 
 from ss_pusher.config import Authorization, BasicAuth, OAuth2, Pushgateway, RemoteWrite, Secret, TlsConfig, Url
-from ss_pusher.send import auth
-from ss_pusher.send.http import Authorize, Client, HttpSettings
+from ss_pusher.send import auth, oauth2
+from ss_pusher.send.http import Authorize, Client
+from ss_pusher.send.session import HttpSettings
 from ss_pusher.send.tls import TlsSettings
 
 
@@ -56,7 +57,7 @@ def _authorization(section: Authorization) -> Authorize:
 
 
 def _oauth2(section: OAuth2) -> Authorize:
-    return auth.OAuth2(
+    return oauth2.OAuth2(
         Client(HttpSettings(tls=_tls(section.tls_config))),
         section.token_url.reveal(),
         section.client_id,

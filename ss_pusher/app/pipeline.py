@@ -38,7 +38,7 @@ _MAPPED: Final = 0xFFFF_0000_0000  # ::ffff:0.0.0.0, as the low word
 class Collect(Protocol):
     """Reads the kernel."""
 
-    def dump(self) -> list[tuple[str, Sockets]]:
+    def dump(self) -> Sequence[tuple[str, Sockets]]:
         """All sockets of each network namespace, by its name; or CollectError. At least one, if only of no sockets."""
 
     def closed(self) -> tuple[list[tuple[str, Sockets]], bool]:

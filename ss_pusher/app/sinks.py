@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from ss_pusher.app.endpoints import Encoder, Endpoint, ExposeEndpoint, PushgatewayEndpoint, RemoteWriteEndpoint
@@ -36,6 +36,46 @@ _OPEN_METRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf
 _TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
+class Wanted(NamedTuple):
+    """An endpoint that a configuration asks for, not made yet."""
+
+    same: object
+    """Equal for two that are the same: then one that runs may go on."""
+    holds: object
+    """What only one at a time can have, its spool's directory or its address; None: nothing."""
+    make: Callable[[], Endpoint]
+    """Raises SpoolError."""
+
+
+def wanted_endpoints(
+    config: Config,
+    clock: Clock,
+    telemetry: Telemetry,
+    *,
+    stale_on_exit: bool,
+    lasts: Callable[[Block], bool] = lambda _: False,
+    method: Callable[[], Method] = lambda: "PUT",
+) -> Iterator[Wanted]:
+    """All of them; the arguments are those of `make_endpoints`."""
+    make = _Sinks(config, clock, telemetry, stale_on_exit=stale_on_exit, lasts=lasts, method=method)
+    names = _names(config)
+    common = (config.external_labels, config.spool)
+    for section in config.remote_write:
+        name = next(names)
+        yield Wanted(
+            (name, section, common),
+            config.spool.directory and (config.spool.directory, name),
+            partial(make.remote_write, name, section),
+        )
+    for gateway in config.pushgateway:
+        name = next(names)
+        yield Wanted((name, gateway, common), None, partial(make.pushgateway, name, gateway))
+    address = config.expose.listen_address
+    if address:
+        shown = (config.expose, config.external_labels, config.interval)
+        yield Wanted(shown, address, lambda: _expose(config, address, clock))
+
+
 def make_endpoints(
     config: Config,
     clock: Clock,
@@ -49,11 +89,8 @@ def make_endpoints(
 
     `lasts` says which series do not end with the command, `method` how the next push to a Pushgateway goes.
     """
-    make = _Sinks(config, clock, telemetry, _names(config), stale_on_exit=stale_on_exit, lasts=lasts, method=method)
-    endpoints = [*map(make.remote_write, config.remote_write), *map(make.pushgateway, config.pushgateway)]
-    if config.expose.listen_address:
-        endpoints.append(_expose(config, config.expose.listen_address, clock))
-    return endpoints
+    wanted = wanted_endpoints(config, clock, telemetry, stale_on_exit=stale_on_exit, lasts=lasts, method=method)
+    return [each.make() for each in wanted]
 
 
 def _expose(config: Config, address: ListenAddress, clock: Clock) -> Endpoint:
@@ -81,14 +118,13 @@ def _names(config: Config) -> Iterator[str]:
 
 
 class _Sinks:
-    """Makes each endpoint of a configuration in turn."""
+    """Makes the endpoints of a configuration."""
 
     def __init__(
         self,
         config: Config,
         clock: Clock,
         telemetry: Telemetry,
-        names: Iterator[str],
         *,
         stale_on_exit: bool,
         lasts: Callable[[Block], bool],
@@ -97,13 +133,11 @@ class _Sinks:
         self._config = config
         self._clock = clock
         self._telemetry = telemetry
-        self._names = names
         self._stale_on_exit = stale_on_exit
         self._lasts = lasts
         self._method = method
 
-    def remote_write(self, section: RemoteWriteSection) -> Endpoint:
-        name = next(self._names)
+    def remote_write(self, name: str, section: RemoteWriteSection) -> Endpoint:
         now = self._clock.wall
         waiting = self._waiting(name)
         choice = ProtocolChoice(
@@ -143,8 +177,7 @@ class _Sinks:
         stale = self._stale_on_exit if section.stale_on_exit is None else section.stale_on_exit
         return RemoteWriteEndpoint(name, worker, choice, encoders, stale_on_exit=stale, lasts=self._lasts)
 
-    def pushgateway(self, section: PushgatewaySection) -> Endpoint:
-        name = next(self._names)
+    def pushgateway(self, name: str, section: PushgatewaySection) -> Endpoint:
         sink = Pushgateway(
             make_client(section),
             group_url(bare_url(section.url), section.job, section.grouping_key),

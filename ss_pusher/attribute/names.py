@@ -9,6 +9,10 @@ LIMIT: Final = 65_536
 """Names in one generation; two are remembered."""
 
 
+LONGEST: Final = 1024
+"""Characters of a name that are kept; Mimir refuses labels beyond 2,048 bytes."""
+
+
 class Names:
     """Gives each name a word, and the name back for the word.
 
@@ -30,8 +34,8 @@ class Names:
         """The word of this name; 0 is the empty one."""
         if not name:
             return 0
-        word = int.from_bytes(blake2b(name.encode(errors="surrogateescape"), digest_size=8).digest())
-        word = min(max(word, 1), OTHER_WORD - 1)
+        name = _presentable(name)
+        word = min(max(_digest(name), 1), OTHER_WORD - 1)
         self._remember(word, name)
         return word
 
@@ -49,3 +53,13 @@ class Names:
         if word not in self._recent and len(self._recent) >= self._limit:
             self._earlier, self._recent = self._recent, {}
         self._recent[word] = name
+
+
+def _presentable(name: str) -> str:
+    """The name as receivers take it. Whoever makes a cgroup or a process chooses its bytes, and 4 KiB of them."""
+    text = name.encode(errors="surrogateescape").decode(errors="replace")
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 17]}~{_digest(text):016x}"
+
+
+def _digest(name: str) -> int:
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest())

@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 FORWARDED: Final = frozenset(
     {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2}
@@ -38,7 +38,7 @@ class Ended(NamedTuple):
 
 
 class Job:
-    """A running command. Signals stay blocked in this process from the start on; `wait` takes them."""
+    """A running command. Signals are held in this process; `wait` takes them."""
 
     def __init__(self, pid: int) -> None:
         self.pid: Final = pid
@@ -59,15 +59,26 @@ class Job:
                     os.kill(self.pid, received.si_signo)
 
 
-def start(command: Sequence[str], inside: Callable[[Callable[[], int]], int] = lambda spawn: spawn()) -> Job | Ended:
-    """Start the command at once; `Ended` where it cannot be, after a word on stderr.
+Mask: TypeAlias = set[signal.Signals | int]
+
+
+def hold_signals() -> Mask:
+    """Block what `Job.wait` takes; the mask that there was. To be called before any thread is started.
+
+    Threads inherit the mask, and the kernel gives a signal to whichever does not block it. (numpy starts threads.)
+    """
+    return signal.pthread_sigmask(signal.SIG_BLOCK, {*FORWARDED, signal.SIGCHLD})
+
+
+def start(
+    command: Sequence[str], mask: Mask, inside: Callable[[Callable[[], int]], int] = lambda spawn: spawn()
+) -> Job | Ended:
+    """Start the command at once, with this mask; `Ended` where it cannot be, after a word on stderr.
 
     Orphans among its descendants become ours, as those of PID 1 do, so that they can still be told to be the job's.
     `inside` is called with what spawns the process, so that it may choose where that happens.
     """
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    # Before any thread is started: threads inherit the mask, and a signal goes to whichever does not block it.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {*FORWARDED, signal.SIGCHLD})
     try:
         return Job(inside(lambda: _spawn(command, mask)))
     except OSError as error:
@@ -85,12 +96,12 @@ def let_go_of_streams() -> None:
             os.close(nothing)
 
 
-def _spawn(command: Sequence[str], mask: set[signal.Signals | int]) -> int:
-    def spawn(path: str, arguments: Sequence[str]) -> int:
+def _spawn(command: Sequence[str], mask: Mask) -> int:
+    def spawn(path: str, arguments: list[str]) -> int:
         return os.posix_spawnp(path, arguments, os.environ, setsigmask=mask, setsigdef=_PYTHON_IGNORES)
 
     try:
-        return spawn(command[0], command)
+        return spawn(command[0], [*command])
     except OSError as error:
         if error.errno != errno.ENOEXEC:
             raise

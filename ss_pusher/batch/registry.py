@@ -7,17 +7,23 @@ import numpy as np
 
 from ss_pusher.model import Block, Family, HistogramBlock, Labels, MetricType
 
+RESERVED: Final = ("ss_flow_", "ss_tcp_", "ss_pusher_")
+"""A metric with one of these names would be one name with two meanings, which a Pushgateway refuses as a whole."""
+
 _COUNTERS: Final = ("_total", "_count", "_sum")
 
 
 def blocks(metrics: Iterable[Any], start_ms: int) -> tuple[tuple[Block, ...], tuple[HistogramBlock, ...]]:
     """What a registry's `collect` gives. A summary's sum and count become counters, what has no type a gauge.
 
-    `start_ms` is when the counters began. Times of samples are left out: a Pushgateway refuses them.
+    `start_ms` is when the counters began. Names that are `RESERVED` are left out, and the times of samples, which a
+    Pushgateway refuses.
     """
     plain: list[Block] = []
     histograms: list[HistogramBlock] = []
     for metric in metrics:
+        if metric.name.startswith(RESERVED):
+            continue
         if metric.type == "histogram":
             histograms += _histograms(metric, start_ms)
         else:

@@ -1,11 +1,14 @@
 """Which sockets are the job's: those of its cgroup or of its processes, and once seen, for good."""
 
-from collections.abc import Callable, Collection
-from typing import Final, Protocol
+from collections.abc import Callable, Collection, Sequence
+from typing import Final, Protocol, TypeAlias
 
 import numpy as np
 
 from ss_pusher.model import U64, Bools, Sockets
+
+Dumps: TypeAlias = Sequence[tuple[str, Sockets]]
+"""The sockets of each network namespace, by its name. No cookie stands in two of them."""
 
 
 class Holder(Protocol):
@@ -31,20 +34,23 @@ class JobSockets:
         self._cgroups: Final = cgroups
         self._cookies: U64 = np.empty(0, np.uint64)
 
-    def read(self, dump: Callable[[], Sockets]) -> Sockets:
+    def read(self, dump: Callable[[], Dumps]) -> Dumps:
         """Dump, and learn from it. Who holds what is read before and after, so that what closes meanwhile is found."""
         in_cgroups = bool(self._cgroups())
         held = set() if in_cgroups else self._job.held_now()
         others = self._others()
-        sockets = dump()
+        dumps = dump()
         others |= self._others()
-        if in_cgroups:
-            mine: Bools = np.isin(sockets.cgroup, list(self._cgroups()))
-        else:
-            mine = np.isin(sockets.inode, list(held | self._job.held()))
-        mine &= (sockets.inode == 0) | ~np.isin(sockets.inode, list(others))
-        self._cookies = sockets.cookie[mine | self.own(sockets)]
-        return sockets
+        wanted = set(self._cgroups()) if in_cgroups else held | self._job.held()
+        cookies = [self._learned(sockets, wanted, others, in_cgroups=in_cgroups) for _, sockets in dumps]
+        self._cookies = np.concatenate([np.empty(0, np.uint64), *cookies])
+        return dumps
+
+    def _learned(self, sockets: Sockets, wanted: set[int], others: set[int], *, in_cgroups: bool) -> U64:
+        mine = np.isin(sockets.cgroup if in_cgroups else sockets.inode, list(wanted))
+        mine &= ~np.isin(sockets.inode, list(others))
+        cookies: U64 = sockets.cookie[mine | self.own(sockets)]
+        return cookies
 
     def own(self, sockets: Sockets) -> Bools:
         """Bool[n]: the job's. Of closed ones only what the last dump had: their events name no owner."""

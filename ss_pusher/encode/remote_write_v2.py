@@ -32,5 +32,3 @@ class RemoteWriteV2Encoder:
         """Markers that end every series of the last snapshot, later than it even when the clock stood still."""
         return [request for part in self._parts for request in part.stale(time_ms)]
 
-
-encoder = RemoteWriteV2Encoder

@@ -111,10 +111,7 @@ class SegmentLog:
         """Delete the oldest segment; how many unread samples it had. There must be more than one."""
         segment = self._segments.popleft()
         self._delete(segment)
-        first = Position(self._segments[0].number, 0)
-        self.read = max(self.read, first)
-        with suppress(OSError):
-            self._position.write(max(self._position.position, first))
+        self.read = max(self.read, Position(self._segments[0].number, 0))
         return segment.samples
 
     def segments(self) -> int:

@@ -22,9 +22,7 @@ MAX_BYTES: Final = 32 * 1024 * 1024
 
 _LABEL_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _BASE64: Final = "@base64"
-
-
-_TEXT: Final = ("", "text/plain")
+_PROTOBUF: Final = "application/vnd.google.protobuf"
 _DELIMITED: Final = {"proto": "io.prometheus.client.MetricFamily", "encoding": "delimited"}
 
 
@@ -112,12 +110,11 @@ def _families(grouping: Mapping[str, str], headers: Mapping[str, str], body: byt
     if encoding not in ("", "gzip"):
         raise RefusedError(f"the Content-Encoding {encoding!r} is not known here")
     decoded = _gunzip(body) if encoding else body
-    if media_type in _TEXT:
-        return _collect(grouping, _from_text(decoded))
-    asked = dict(parameter.partition("=")[::2] for parameter in parameters)
-    if media_type == "application/vnd.google.protobuf" and asked == _DELIMITED:
-        return _collect(grouping, _from_delimited(decoded))
-    raise RefusedError(f"the Content-Type {headers.get('Content-Type')!r} is neither text nor delimited protobuf")
+    if media_type != _PROTOBUF:
+        return _collect(grouping, _from_text(decoded))  # whatever it is called, as curl calls it a form
+    if dict(parameter.partition("=")[::2] for parameter in parameters) != _DELIMITED:
+        raise RefusedError(f"the Content-Type {headers.get('Content-Type')!r} does not announce delimited MetricFamily")
+    return _collect(grouping, _from_delimited(decoded))
 
 
 def _gunzip(body: bytes) -> bytes:

@@ -12,8 +12,10 @@ from ss_pusher.select.order import leading, lookup
 
 NOBODY: Final = -1
 
-SMOOTHING: Final = 300.0
-"""Seconds in which an average forgets all but 1/e of what was."""
+SMOOTHING: Final = 130.0
+"""Seconds in which an average forgets all but 1/e of what was. Shorter follows traffic closer, at the cost of more new
+series; docs/cardinality.md shows what this one gives.
+"""
 
 _PATIENCE: Final = 10 * SMOOTHING
 """Seconds without a score after which an average is taken for the 0 that it has nearly become."""
@@ -158,7 +160,8 @@ def remember(candidates: Candidates, bars: F64) -> Candidates:
     """
     exported = candidates.entered > 0
     others = np.flatnonzero(~exported & candidates.scores.any(axis=0))
-    promise = (candidates.scores / bars[:, None]).max(axis=0, initial=0) / candidates.weight
+    with np.errstate(over="ignore"):  # far above a bar that is hardly more than 0: infinity is right
+        promise = (candidates.scores / bars[:, None]).max(axis=0, initial=0) / candidates.weight
     kept = leading(others, _MOST_REMEMBERED, (-promise, candidates.born, *candidates.words))
     rows = np.concatenate([np.flatnonzero(exported), kept])
     return candidates.take(rows[np.argsort(candidates.hashes[rows])])

@@ -49,9 +49,8 @@ def decide(candidates: Candidates, tick: int, rules: Rules, room: Room) -> Decis
     members = ordered(np.flatnonzero(settled.entered > 0), order)[: room.places]
     wanted = (rank <= np.array(rules.counts)[:, None]).any(axis=0) & ~_outspoken(settled, rank)
     entering = rank <= band.enter[:, None]
-    within: Bools = entering.any(axis=0)
     waiting = np.setdiff1d(np.flatnonzero(wanted), members)
-    newcomers = ordered(waiting[within[waiting]], order)
+    newcomers = ordered(np.intersect1d(waiting, np.flatnonzero(entering.any(axis=0))), order)
     admitted, refused = admit(
         candidates.words[:, newcomers],
         candidates.words[:, members],

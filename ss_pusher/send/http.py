@@ -2,10 +2,10 @@
 
 import logging
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from http.client import HTTPException
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -13,8 +13,9 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from ss_pusher import __version__
-from ss_pusher.send.deadline import Deadline, DeadlineSocket
+from ss_pusher.send.deadline import Deadline
 from ss_pusher.send.exchange import Answer, Call, Failure, Outcome
+from ss_pusher.send.session import HttpSettings, make_session
 from ss_pusher.send.tls import Stamp
 
 USER_AGENT: Final = f"ss_pusher/{__version__}"
@@ -24,14 +25,11 @@ MAX_TEXT: Final = 500
 """Characters of a body or a header that are kept for a log."""
 MAX_REDIRECTS: Final = 5
 
-Opener: TypeAlias = Callable[[str, int], DeadlineSocket]
-
 # It would show URLs, and write a traceback for each header that it cannot read.
 logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 _FAILURES: Final = (OSError, ValueError, HTTPError, HTTPException)
 _CLOSED_BY_SERVER: Final = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)
-_SOCKS_PORT: Final = 1080
 
 
 class Authorize(Protocol):

@@ -1,6 +1,10 @@
 """What is said of each rule is what happens: where it is decided, and to how many sockets of a real host."""
 
+import json
+from pathlib import Path
+
 from ss_pusher.app.explain import LOOPBACK, NO_RULE, Explained, explain
+from tests.command import run, written
 from tests.config.parsing import config
 from tests.end_to_end.connections import service
 from tests.hosts import Host
@@ -40,3 +44,15 @@ def test_that_what_stays_on_the_host_is_left_out_is_a_rule_too(host: Host) -> No
 
 def test_without_rules_everything_is_kept(host: Host) -> None:
     assert explained(host, "collect: {loopback: true}", 2) == [Explained(NO_RULE, "", 4, 0)]
+
+
+def test_the_command_shows_every_rule_with_its_numbers(tmp_path: Path, host: Host) -> None:
+    with service(at=host, clients=host) as some:
+        some.connect()
+        port = some.port
+        path = written(tmp_path, f"collect: {{loopback: true}}\nfilter: [{{drop: {{remote_ports: [{port}]}}}}]\n")
+        table = run("preview", "--config", path, "--explain", prefix=host.command())
+        as_json = run("preview", "--config", path, "--explain", "--format", "json", prefix=host.command())
+    rows = [line.split() for line in table.stdout.splitlines()]
+    assert ["drop:", "{remote_ports:", f"['{port}']}}", "1", "1", "kernel"] in rows
+    assert [row["sockets"] for row in json.loads(as_json.stdout)] == [1, 1]

@@ -15,6 +15,8 @@ def new_cgroup(name: str, parent: Path | None = None) -> Iterator[Path]:
     above = parent or mount_point(Path("/")) or needs.unavailable("no cgroup2 file system is mounted")
     directory = above / name
     try:
+        if directory.exists():  # left by a run that was killed
+            directory.rmdir()
         directory.mkdir()
     except OSError as error:
         needs.unavailable(f"no cgroup can be made: {error}")

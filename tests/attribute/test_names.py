@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ss_pusher.attribute.names import Names
+from ss_pusher.attribute.names import LONGEST, Names
 from ss_pusher.model import OTHER_WORD
 
 
@@ -21,10 +21,19 @@ def test_the_empty_name_is_0() -> None:
     assert Names().name(0) == ""
 
 
-def test_a_name_that_is_no_unicode_comes_back() -> None:
+def test_a_name_that_is_no_unicode_comes_back_as_some() -> None:
     path = b"/caf\xe9".decode(errors="surrogateescape")
     names = Names()
-    assert names.name(names.word(path)) == path
+    assert names.name(names.word(path)) == "/caf\ufffd"
+    assert names.word("/caf\ufffd") == names.word(path)  # what looks alike is one series, not two of one name
+
+
+def test_a_name_that_is_too_long_for_receivers_is_cut_and_still_tells_two_apart() -> None:
+    names = Names()
+    some, other = names.word("a" * 4096), names.word("a" * 4095 + "b")
+    assert some != other
+    assert len(names.name(some)) == len(names.name(other)) == LONGEST
+    assert names.name(some) != names.name(other)
 
 
 def test_a_name_has_the_same_word_wherever_and_whenever_it_is_given() -> None:

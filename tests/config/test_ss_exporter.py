@@ -1,10 +1,14 @@
 """Configurations of prometheus_ss_exporter become ours, with the selection that they had."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from ss_pusher.config import Config
 from ss_pusher.config.ss_exporter import converted
 from ss_pusher.errors import ConfigError
+from tests import command
 from tests.config.parsing import config
 
 OLD = """
@@ -54,6 +58,22 @@ def rules(text: str) -> list[tuple[bool, dict[str, list[str]]]]:
         )
         for rule in ours(text).filter
     ]
+
+
+def test_the_command_prints_it_and_names_on_stderr_what_it_left_out(tmp_path: Path) -> None:
+    (tmp_path / "cnfg.yml").write_text(NEW + "    stack: {}\n")
+    done = command.run("convert-config", str(tmp_path / "cnfg.yml"))
+    assert done.returncode == 0
+    assert config(done.stdout) == ours(NEW)
+    assert re.fullmatch(r"ss-pusher: .*cnfg.yml:12: logic.selection.stack: unknown key; .*; left out\n", done.stderr)
+
+
+def test_the_command_refuses_another_file(tmp_path: Path) -> None:
+    (tmp_path / "cnfg.yml").write_text("interval: 15s\n")
+    for name in ("cnfg.yml", "none.yml"):
+        done = command.run("convert-config", str(tmp_path / name))
+        assert (done.returncode, done.stdout) == (2, "")
+        assert name in done.stderr
 
 
 def logic(*, metrics: str = "{}", selection: str = "{}") -> str:

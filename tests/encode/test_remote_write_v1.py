@@ -160,6 +160,12 @@ def test_metadata_is_sent_again_when_families_change_and_after_its_interval() ->
         assert len(metadata_requests(encoder.encode(snapshot))) == expected
 
 
+def test_metadata_is_sent_again_when_the_clock_went_back() -> None:
+    encoder = RemoteWriteV1Encoder({}, 100)
+    for time_ms in (TIME_MS, TIME_MS - 1000):
+        assert len(metadata_requests(encoder.encode(gauges(1.0, time_ms=time_ms)))) == 1
+
+
 def test_to_encode_needs_no_protobuf_classes() -> None:
     code = (
         "import sys, ss_pusher.encode.remote_write_v1, ss_pusher.encode.remote_write_v2\n"

@@ -12,6 +12,7 @@ from tests.encode import oracle, snapshots
 from tests.encode.snapshots import TIME_MS
 
 SENT = Family("ss_flow_sent_bytes_total", MetricType.COUNTER, "Payload.", "bytes")
+RTO = Family("ss_flow_rto_total", MetricType.COUNTER, "Timeouts.")
 SOCKETS = Family("ss_flow_sockets", MetricType.GAUGE, "Sockets.")
 
 
@@ -69,10 +70,20 @@ def test_counters_and_histograms_carry_their_start_and_gauges_do_not() -> None:
 
 def test_a_new_start_is_told_although_the_series_stay() -> None:
     encoder = RemoteWriteV2Encoder({}, 100)
-    for start_ms in (TIME_MS, TIME_MS + 500):
+    for time_ms, start_ms in ((TIME_MS, TIME_MS - 2000), (TIME_MS + 1000, TIME_MS - 1000)):
         block = Block((SENT,), ((),), np.ones((1, 1)), np.array([start_ms]))
-        (request,) = encoder.encode(Snapshot(start_ms + 1000, start_ms, (block,)))
-        assert oracle.decode_v2(request).timeseries[0].samples[-1].start_timestamp == start_ms
+        (request,) = encoder.encode(Snapshot(time_ms, 0, (block,)))
+        assert oracle.decode_v2(request).timeseries[0].samples[0].start_timestamp == start_ms
+
+
+def test_series_may_change_places() -> None:
+    a, b = (("group", "a"),), (("group", "b"),)
+    values = np.array([[1.0, 2.0], [3.0, 4.0]])
+    encoder, reference = RemoteWriteV2Encoder({}, 100), oracle.Oracle({})
+    orders = [((SENT, RTO), (a, b)), ((SENT, RTO), (b, a)), ((RTO, SENT), (b, a))]
+    for tick, (families, labels) in enumerate(orders):
+        snapshot = Snapshot(TIME_MS + tick, 0, (Block(families, labels, values, np.full(2, TIME_MS - 1000)),))
+        assert_equal(encoder.encode(snapshot), reference.encode(snapshot))
 
 
 def test_symbols_of_series_that_ended_do_not_pile_up() -> None:

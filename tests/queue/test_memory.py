@@ -87,6 +87,17 @@ def test_what_is_leased_is_not_dropped() -> None:
     assert [r.newest_ms for r in bounded.drain()] == [1, 4]
 
 
+def test_what_has_no_room_beside_what_is_leased_is_dropped() -> None:
+    bounded = Bounded(max_bytes=20)
+    bounded.queue.put(request(1))
+    bounded.queue.put(request(2))
+    bounded.queue.lease(0.0, 2)
+    bounded.queue.put(request(3, samples=7))
+
+    assert bounded.dropped == [(QUEUE_FULL, 7)]
+    assert bounded.queue.pending() == Pending(2, 2, 20)
+
+
 def test_what_is_too_old_goes_when_something_comes_and_when_somebody_asks() -> None:
     now = 0.0
     bounded = Bounded(max_age=10, now=lambda: now)

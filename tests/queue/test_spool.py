@@ -187,6 +187,31 @@ def test_files_of_what_was_acknowledged_are_deleted(tmp_path: Path) -> None:
     assert segments(path) == []
 
 
+def test_what_was_replaced_comes_back_whole_when_not_all_of_it_was_acknowledged(tmp_path: Path) -> None:
+    with opened(tmp_path / "spool") as spool:
+        spool.queue.put(request(1))
+        spool.queue.lease(0.0)
+        spool.queue.replace([request(11), request(12)])
+        spool.queue.lease(0.0)
+        spool.queue.acknowledge()
+    with opened(tmp_path / "spool") as again:
+        assert numbers(again.drain()) == [1]
+
+
+def test_a_file_that_a_crash_kept_from_being_deleted_is_not_sent_again(tmp_path: Path) -> None:
+    path = tmp_path / "spool"
+    with opened(path, max_bytes=1600) as spool:
+        for number in range(6):  # two in each file
+            spool.queue.put(request(number))
+        first = segments(path)[0].read_bytes()
+        spool.queue.lease(0.0, 3)
+        spool.queue.acknowledge()
+        assert len(segments(path)) == 2
+        (path / f"{1:016x}.segment").write_bytes(first)
+    with opened(path, max_bytes=1600) as again:
+        assert numbers(again.drain()) == [3, 4, 5]
+
+
 # ---- other processes ------------------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,6 @@ import pytest
 
 from ss_pusher.errors import SpoolError
 from ss_pusher.queue import spool as spool_module
-from ss_pusher.queue.memory import QUEUE_FULL
 from ss_pusher.queue.spool import DISK_FULL
 from tests import needs
 from tests.queue.laws import request
@@ -171,7 +170,8 @@ def test_a_disk_that_turns_read_only_leaves_all_in_memory(disk: Path) -> None:
         assert numbers(spool.drain()) == [2, 3]
 
 
-def test_a_write_that_stops_half_way_leaves_no_damage(tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [[], [3]])
+def test_a_write_that_stops_half_way_leaves_no_damage(tmp_path: Path, more: list[int]) -> None:
     real = os.pwrite
     budget = [100]
 
@@ -187,8 +187,9 @@ def test_a_write_that_stops_half_way_leaves_no_damage(tmp_path: Path) -> None:
             patch.setattr(os, "pwrite", stingy)
             spool.queue.put(request(1))
             spool.queue.put(request(2))
-        spool.queue.put(request(3))
+        for number in more:
+            spool.queue.put(request(number))
     with opened(tmp_path / "spool") as again:
-        assert numbers(again.drain()) == [1, 2, 3]
+        assert numbers(again.drain()) == ([1, 2, 3] if more else [1])
         assert again.damaged == []
-    assert QUEUE_FULL not in dict(spool.dropped)
+    assert spool.dropped == ([] if more else [(DISK_FULL, 1)])

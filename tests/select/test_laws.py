@@ -220,7 +220,7 @@ def test_a_flood_of_new_addresses_is_not_remembered(monkeypatch: pytest.MonkeyPa
 
 def test_a_flood_does_not_push_out_those_who_send_more() -> None:
     chosen = Selection(LAYOUT, [("throughput", 20)], max_new_series_per_hour=100)
-    steady = {peer: 1000 for peer in peers(20)}
+    steady = dict.fromkeys(peers(20), 1000)
     chosen.choose(sending(steady), 15.0, 100)
     for step in range(1, 20):
         flood = dict.fromkeys(peers(2000, start=2000 * step), 999)

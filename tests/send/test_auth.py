@@ -7,7 +7,8 @@ import pytest
 
 from ss_pusher.send.auth import SecretFile, authorization, basic
 from ss_pusher.send.exchange import Call, Failure
-from ss_pusher.send.http import Authorize, Client, HttpSettings
+from ss_pusher.send.http import Authorize, Client
+from ss_pusher.send.session import HttpSettings
 
 LONG = 20.0
 ANY = Call("POST", "http://any/")

@@ -9,7 +9,8 @@ from urllib.parse import parse_qs
 import pytest
 
 from ss_pusher.send.aws import AwsKeyChain
-from ss_pusher.send.http import Client, HttpSettings
+from ss_pusher.send.http import Client
+from ss_pusher.send.session import HttpSettings
 from ss_pusher.send.sigv4 import AwsKeys
 from tests.send.endpoints import Clock
 from tests.send.scripted import Script, Scripted, reply, scripted
@@ -149,9 +150,7 @@ def test_a_role_is_assumed_with_what_was_found(client: Client) -> None:
         assert keys(found) == AwsKeys("ROLE", "rs", "rt", 2e9)
 
     (received,) = server.requests
-    assert received.headers["authorization"].startswith(
-        "AWS4-HMAC-SHA256 Credential=A/19700101/eu-west-1/sts/"
-    )
+    assert received.headers["authorization"].startswith("AWS4-HMAC-SHA256 Credential=A/19700101/eu-west-1/sts/")
     assert parse_qs(received.body.decode())["RoleArn"] == ["arn:aws:iam::1:role/push"]
 
 

@@ -291,6 +291,19 @@ def test_a_retry_amid_the_parts_loses_nothing() -> None:
     assert endpoint.sink.accepted == b"\x01\x02\x03\x04\x05"
 
 
+def test_parts_that_the_queue_dropped_are_not_waited_for() -> None:
+    endpoint = Endpoint(in_turn(Split("too_large", "413")), Limits(samples_per_send=4))
+    endpoint.put(b"\x01\x02")
+    endpoint.step()
+    endpoint.queue.lease(0.0, 2)
+    endpoint.queue.acknowledge()  # both parts, as if they had become too old
+    endpoint.step()
+    endpoint.put(b"\x03", b"\x04")
+    endpoint.drain()
+
+    assert endpoint.sink.pushed == [b"\x01\x02", b"\x03\x04"]
+
+
 def broken(_: object) -> Request:
     raise EncodeError("field 3 has the wrong wire type")
 

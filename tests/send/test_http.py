@@ -12,7 +12,8 @@ import pytest
 
 from ss_pusher import __version__
 from ss_pusher.send.exchange import Answer, Call, Failure, Outcome
-from ss_pusher.send.http import MAX_BODY, MAX_TEXT, Client, HttpSettings
+from ss_pusher.send.http import MAX_BODY, MAX_TEXT, Client
+from ss_pusher.send.session import HttpSettings
 from tests.send.scripted import Peer, Script, Scripted, head, reply, scripted
 from tests.servers import free_port
 
@@ -63,9 +64,9 @@ def test_a_request_arrives_as_it_was_given_and_names_us() -> None:
 
 def test_a_path_is_sent_as_it_is() -> None:
     with scripted(reply()) as server, a_client() as client:
-        push(client, f"{server.url}/job@base64/=/a%2fb/~+,;")
+        push(client, f"{server.url}/job@base64/=/a%2Fb%7E/~+,;")
 
-    assert server.requests[0].path == "/push/job@base64/=/a%2Fb/~+,;"
+    assert server.requests[0].path == "/push/job@base64/=/a%2Fb%7E/~+,;"
 
 
 # ---- connections ----------------------------------------------------------------------------------------------------
@@ -342,12 +343,15 @@ def test_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch, tmp_path:
     netrc.chmod(0o600)
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(netrc))
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere")
 
     outcome, server = push_once(reply())
 
     assert the_answer(outcome).status == 200
+    assert server.requests[0].path == "/push"
     assert "authorization" not in server.requests[0].headers
 
 
@@ -355,5 +359,7 @@ def test_cookies_are_not_kept() -> None:
     with scripted(reply(200, b"", Set_Cookie="session=1; Path=/")) as server, a_client() as client:
         push(client, server.url)
         push(client, server.url)
+        assert client._session is not None
+        assert list(client._session.cookies) == []
 
     assert "cookie" not in server.requests[1].headers

@@ -7,8 +7,9 @@ from urllib.parse import parse_qs
 import pytest
 
 from ss_pusher.send.exchange import Answer, Call, Failure
-from ss_pusher.send.http import Client, HttpSettings
+from ss_pusher.send.http import Client
 from ss_pusher.send.oauth2 import OAuth2
+from ss_pusher.send.session import HttpSettings
 from tests.send.endpoints import Clock
 from tests.send.scripted import Script, reply, scripted
 

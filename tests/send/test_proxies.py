@@ -12,7 +12,8 @@ from typing import BinaryIO
 import pytest
 
 from ss_pusher.send.exchange import Answer, Call, Failure, Outcome
-from ss_pusher.send.http import Client, HttpSettings
+from ss_pusher.send.http import Client
+from ss_pusher.send.session import HttpSettings
 from ss_pusher.send.tls import TlsSettings
 from tests.send.certificates import Authority
 from tests.send.scripted import Peer, Scripted, reply, scripted

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from ss_pusher.send.exchange import Call
-from ss_pusher.send.http import Client, HttpSettings
+from ss_pusher.send.http import Client
 from ss_pusher.send.prune import Pruned, prune
 from ss_pusher.send.pushgateway import group_url
+from ss_pusher.send.session import HttpSettings
 from tests import servers
 from tests.send.scripted import reply, scripted
 

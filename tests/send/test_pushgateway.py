@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ss_pusher.model import Protocol, Request
-from ss_pusher.send.http import Client, HttpSettings
+from ss_pusher.send.http import Client
 from ss_pusher.send.pushgateway import SLOW_AFTER, Pushgateway, group_url
+from ss_pusher.send.session import HttpSettings
 from ss_pusher.send.verdict import Accepted, Held, Rejected, Retry, Verdict
 from tests import servers
 from tests.send.endpoints import Clock

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from ss_pusher import __version__
-from ss_pusher.encode import remote_write_v2
+from ss_pusher.encode.remote_write_v2 import RemoteWriteV2Encoder
 from ss_pusher.encode.reshape import downgrade
 from ss_pusher.errors import EncodeError
 from ss_pusher.model import Block, Family, MetricType, Protocol, Request, Snapshot
-from ss_pusher.send.http import Client, HttpSettings
+from ss_pusher.send.http import Client
 from ss_pusher.send.remote_write import TRY_AGAIN_AFTER, ProtocolChoice, RemoteWrite
+from ss_pusher.send.session import HttpSettings
 from ss_pusher.send.verdict import Accepted, Downgrade, Rejected, Retry, Verdict
 from tests.send.endpoints import Clock
 from tests.send.scripted import Script, Scripted, reply, scripted
@@ -161,7 +162,7 @@ def snapshot(time_ms: int) -> Snapshot:
 def pushed_for_real(url: str, time_ms: int) -> tuple[Verdict, Protocol]:
     choice = ProtocolChoice(None, now=time.time)
     sink = RemoteWrite(Client(HttpSettings()), url, choice, downgrade=downgrade, now=time.time)
-    (request,) = remote_write_v2.encoder({"job": "ss_pusher"}, 5000).encode(snapshot(time_ms))
+    (request,) = RemoteWriteV2Encoder({"job": "ss_pusher"}, 5000).encode(snapshot(time_ms))
     verdict = sink.push(request, time.monotonic() + LONG)
     sink.close()
     return verdict, choice.current()

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from ss_pusher.send.exchange import Answer, Call, Failure, Outcome
-from ss_pusher.send.http import Client, HttpSettings
+from ss_pusher.send.http import Client
+from ss_pusher.send.session import HttpSettings
 from ss_pusher.send.tls import TlsSettings
 from tests.send.certificates import Authority
 from tests.send.scripted import Peer, head, reply, scripted

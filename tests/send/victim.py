@@ -16,8 +16,9 @@ from ss_pusher.model import Protocol, Request
 from ss_pusher.queue.spool import Spool
 from ss_pusher.send import dispatch
 from ss_pusher.send.dispatch import Limits
-from ss_pusher.send.http import Client, HttpSettings
+from ss_pusher.send.http import Client
 from ss_pusher.send.remote_write import ProtocolChoice, RemoteWrite
+from ss_pusher.send.session import HttpSettings
 from ss_pusher.send.worker import Worker
 from ss_pusher.telemetry import Telemetry
 

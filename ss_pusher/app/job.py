@@ -1,0 +1,171 @@
+"""`with ss_pusher.job("nightly-etl") as job:` watches this process and its children from inside."""
+
+import logging
+import os
+import resource
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from functools import cached_property, partial
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Final, Self
+
+from prometheus_client import CollectorRegistry
+
+from ss_pusher.app.batch import OwnMetrics, Session
+from ss_pusher.app.job_config import for_job
+from ss_pusher.app.plan import read_config
+from ss_pusher.attribute.process import socket_inodes
+from ss_pusher.batch import outcome, registry
+from ss_pusher.batch.outcome import Outcome
+from ss_pusher.batch.process import SIGNALLED
+from ss_pusher.batch.sockets import JobSockets
+from ss_pusher.batch.tree import ProcessTree
+from ss_pusher.config import Config
+from ss_pusher.config.values import parse_duration
+from ss_pusher.errors import ConfigError
+
+logger = logging.getLogger("ss_pusher")
+
+_PROC: Final = Path("/proc")
+_KIBIBYTE: Final = 1024
+_VARIABLE: Final = "SS_PUSHER_CONFIG"
+
+
+class Job:
+    """A block of a Python program as a batch job; nothing that goes wrong in here is raised into it.
+
+    `labels` may be added to until the block ends. The end is pushed also on an exception, and on SIGTERM where the
+    program has no handler of its own.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        config: str | os.PathLike[str] | None = None,
+        labels: Mapping[str, str] | None = None,
+        interval: str | None = None,
+    ) -> None:
+        """`config` is a file; without it SS_PUSHER_CONFIG names it. `interval`, like 15s, also pushes meanwhile."""
+        self.name: Final = name
+        self.labels: Final = dict(labels or {})
+        self._path: Final = config or os.environ.get(_VARIABLE)
+        self._interval: Final = interval
+        self._session: Session | None = None
+        self._process = 0
+        self._began = self._began_at = self._cpu_before = 0.0
+        self._handles_sigterm = False
+
+    @cached_property
+    def registry(self) -> CollectorRegistry:
+        """Metrics that are registered here go with the job's."""
+        return CollectorRegistry()
+
+    def __enter__(self) -> Self:
+        self._process = os.getpid()
+        self._began, self._began_at, self._cpu_before = time.time(), time.monotonic(), _used()[1]
+        try:
+            self._session = self._open()
+            self._session.start()
+            self._handle_sigterm()
+        except Exception as error:  # noqa: BLE001 - a job must not fail because its metrics do
+            logger.warning("job %s is not watched: %s", self.name, error)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # A child that was forked within the block leaves it too, and is not the job.
+        if self._process == os.getpid():
+            self._finish(_exit_code(error))
+
+    def _open(self) -> Session:
+        if not self._path:
+            raise ConfigError([f"no configuration: give config=, or set {_VARIABLE}"])
+        config = read_config(Path(self._path))
+        for_job(config, self.name, self.labels)
+        tree = ProcessTree(os.getpid(), partial(socket_inodes, _PROC), with_root=True)
+        return Session(
+            partial(self._config, config),
+            JobSockets(tree, set, list),
+            began=self._began,
+            interval=parse_duration(self._interval) if self._interval else None,
+            baseline=True,
+            own=self._own,
+        )
+
+    def _config(self, config: Config) -> Config:
+        """With the labels as they are now; without those that cannot be used."""
+        try:
+            return for_job(config, self.name, self.labels)
+        except ConfigError as error:
+            logger.warning("job %s goes without its labels: %s", self.name, error)
+            return for_job(config, self.name, {})
+
+    def _own(self, ended: Outcome | None, began_ms: int) -> OwnMetrics:
+        blocks = tuple(outcome.blocks(self._began, ended))
+        if "registry" not in vars(self):
+            return blocks, ()
+        try:
+            others, histograms = registry.blocks(self.registry.collect(), began_ms)
+        except Exception as error:  # noqa: BLE001 - a collector is the job's own code
+            logger.warning("job %s: its registry cannot be read: %s", self.name, error)
+            return blocks, ()
+        return (*blocks, *others), histograms
+
+    def _finish(self, exit_code: int) -> None:
+        session, self._session = self._session, None
+        if session is None:
+            return
+        if self._handles_sigterm:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        resident, cpu = _used()
+        duration = time.monotonic() - self._began_at
+        try:
+            session.finish(
+                Outcome(
+                    end=self._began + duration,
+                    duration=duration,
+                    exit_code=exit_code,
+                    max_resident_bytes=resident,
+                    cpu_seconds=cpu - self._cpu_before,
+                )
+            )
+        except Exception as error:  # noqa: BLE001 - as above
+            logger.warning("job %s: its end cannot be pushed: %s", self.name, error)
+
+    def _handle_sigterm(self) -> None:
+        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, self._terminated)
+            self._handles_sigterm = True
+
+    def _terminated(self, number: int, _frame: FrameType | None) -> None:
+        """Push, then die of the signal as if nobody had caught it."""
+        if self._process == os.getpid():
+            self._finish(SIGNALLED + number)
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+
+def _exit_code(error: BaseException | None) -> int:
+    """What the interpreter will exit with, if nobody catches it."""
+    match error:
+        case None:
+            return 0
+        case SystemExit(code=None):
+            return 0
+        case SystemExit(code=int(code)):
+            return code & 0xFF
+        case KeyboardInterrupt():
+            return SIGNALLED + signal.SIGINT
+        case _:
+            return 1
+
+
+def _used() -> tuple[int, float]:
+    """Most resident bytes of one process, and CPU seconds, of this one and its children that ended."""
+    both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return max(used.ru_maxrss for used in both) * _KIBIBYTE, sum(used.ru_utime + used.ru_stime for used in both)

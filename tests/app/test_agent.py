@@ -1,0 +1,193 @@
+"""The agent when the kernel refuses, when a stage has a bug, when it is told to end."""
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ss_pusher.app.agent import Agent, StopSignal, stop_on_signals
+from ss_pusher.app.build import build_agent
+from ss_pusher.app.sinks import make_endpoints
+from ss_pusher.config import parse
+from ss_pusher.errors import CollectError, UnsupportedHostError
+from ss_pusher.loop import Clock
+from ss_pusher.netlink.dump import Dumper
+from ss_pusher.receiver import Receiver
+from tests.command import run, running, written
+from tests.end_to_end.connections import Service, service
+from tests.send.scripted import Peer, scripted
+
+CONFIG = """
+interval: 20ms
+external_labels: {{job: edge}}
+collect: {{loopback: true}}
+filter: [{{keep: {{service_ports: [{port}]}}}}, {{drop: {{}}}}]
+group: {{by: [direction]}}
+remote_write: [{{url: "{receiver}/api/v1/write"}}]
+"""
+
+
+def refuse() -> None:
+    raise CollectError("the kernel refused")
+
+
+def nothing() -> None:
+    pass
+
+
+def before_each_dump(monkeypatch: pytest.MonkeyPatch, *steps: Callable[[], None]) -> StopSignal:
+    """Take a step before each dump, which fails with what the step raises; the last but one tells the agent to end."""
+    dump, left, stop = Dumper.dump, list(steps), StopSignal()
+
+    def stepping(self: Dumper, *args: Any, **kwargs: Any) -> Any:
+        step = left.pop(0)
+        if len(left) <= 1:
+            stop.set()
+        step()
+        return dump(self, *args, **kwargs)
+
+    monkeypatch.setattr(Dumper, "dump", stepping)
+    return stop
+
+
+@contextmanager
+def edge() -> Iterator[tuple[Agent, Receiver, Service]]:
+    """An agent that reads the flows of a service, and where it pushes to."""
+    with service() as some, Receiver() as receiver:
+        text = CONFIG.format(port=some.port, receiver=receiver.url)
+        config = parse(text.encode(), "config.yml", directory=Path()).config
+        clock = Clock()
+        yield (
+            build_agent(config, lambda t: make_endpoints(config, clock, t, stale_on_exit=False), clock),
+            receiver,
+            some,
+        )
+
+
+def sent(receiver: Receiver) -> list[float]:
+    """What arrived of the bytes that this side sent, one number for each push."""
+    key = (("__name__", "ss_flow_sent_bytes_total"), ("direction", "out"), ("job", "edge"))
+    return [sample.value for sample in receiver.series[key]]
+
+
+def ticks(agent: Agent) -> dict[str, float]:
+    outcomes = ("ok", "failed", "clock_behind")
+    return {outcome: agent.telemetry.value("ss_pusher_ticks_total", outcome=outcome) for outcome in outcomes}
+
+
+def test_while_the_kernel_refuses_nothing_is_exported_and_afterwards_all_of_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with edge() as (agent, receiver, some):
+        connection = some.connect()
+
+        def ask_and_refuse() -> None:
+            connection.ask(100)
+            refuse()
+
+        stop = before_each_dump(monkeypatch, nothing, ask_and_refuse, ask_and_refuse, nothing, nothing)
+        assert agent.run(stop)
+        assert sent(receiver) == [0, 200, 200]
+        assert receiver.violations == []
+        assert ticks(agent) == {"ok": 3, "failed": 2, "clock_behind": 0}
+    said = [record.getMessage() for record in caplog.records if "tick" in record.getMessage()]
+    assert said == [
+        "tick failed, nothing is exported until one succeeds: the kernel refused",
+        "ticks succeed again",
+    ]
+
+
+def test_what_moved_until_the_end_is_in_the_last_push(monkeypatch: pytest.MonkeyPatch) -> None:
+    with edge() as (agent, receiver, some):
+        connection = some.connect()
+        assert agent.run(before_each_dump(monkeypatch, nothing, lambda: connection.ask(5), lambda: connection.ask(7)))
+        assert sent(receiver) == [0, 5, 12]
+
+
+def test_a_bug_in_a_stage_ends_no_agent(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    def bug() -> None:
+        raise ZeroDivisionError
+
+    with edge() as (agent, receiver, some):
+        some.connect()
+        assert agent.run(before_each_dump(monkeypatch, nothing, bug, bug, nothing, nothing))
+        assert sent(receiver) == [0, 0, 0]
+    (record,) = [record for record in caplog.records if record.exc_info]
+    assert record.getMessage().startswith("tick failed")
+
+
+def test_a_kernel_that_cannot_do_it_at_all_ends_the_agent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported() -> None:
+        raise UnsupportedHostError("no sock_diag")
+
+    with edge() as (agent, receiver, _):
+        with pytest.raises(UnsupportedHostError):
+            agent.run(before_each_dump(monkeypatch, unsupported, nothing, nothing))
+        assert receiver.requests == []
+
+
+def test_one_tick_that_fails_is_no_success_and_pushes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with edge() as (agent, receiver, _):
+        before_each_dump(monkeypatch, refuse)
+        assert not agent.once()
+        assert receiver.requests == []
+
+
+def test_the_threads_of_an_agent_end_with_it() -> None:
+    before = set(threading.enumerate())
+    with edge() as (agent, _, _):
+        assert agent.once()
+    assert {thread.name for thread in set(threading.enumerate()) - before} == set()
+
+
+# ---- signals --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_and_the_handlers_are_put_back(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with stop_on_signals() as stop:
+        assert not stop.is_set()
+        assert not stop.wait(0.001)
+        os.kill(os.getpid(), number)
+        assert stop.wait()
+        assert stop.is_set()
+    assert signal.getsignal(number) is before
+
+
+def test_a_signal_ends_a_wait() -> None:
+    began = time.monotonic()
+    with stop_on_signals() as stop:
+        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        assert stop.wait(60)
+    assert time.monotonic() - began < 30
+
+
+def test_the_second_signal_ends_a_service_that_takes_too_long_to_end(tmp_path: Path) -> None:
+    def silence(peer: Peer) -> None:
+        peer.wait_until_closed()
+
+    with scripted(silence) as server:
+        text = f"shutdown_deadline: 1h\nremote_write: [{{url: '{server.url}', remote_timeout: 1h}}]"
+        with running(tmp_path, "agent", "--config", written(tmp_path, text)) as agent:
+            agent.wait_for(lambda: server.requests, "a request that hangs")
+            agent.process.send_signal(signal.SIGTERM)
+            agent.wait_for(lambda: "stopping" in agent.logged(), "that it ends")
+            assert agent.stop(signal.SIGTERM) == -signal.SIGTERM
+
+
+def test_a_kernel_that_refuses_every_dump_is_told_by_once(tmp_path: Path) -> None:
+    """Without the right to open a netlink socket, as in some sandboxes, nothing at all is pushed."""
+    with Receiver() as receiver:
+        text = f"shutdown_deadline: 1s\ncollect: {{closed_flows: false}}\nremote_write: [{{url: '{receiver.url}/api/v1/write'}}]"
+        done = run("once", "--config", written(tmp_path, text), prefix=["prlimit", "--nofile=8:8"])
+        assert done.returncode != 0
+        assert receiver.requests == []

@@ -1,0 +1,122 @@
+"""Jobs under `ss-pusher run`, and somebody for them to talk to."""
+
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests import command, needs, servers
+from tests.hosts import Host
+from tests.servers import labels
+
+SETTINGS: Final = "{{collect: {{loopback: true}}, pushgateway: [{{url: '{}', grouping_key: {{instance: here}}}}]}}"
+GROUP: Final = {"instance": "here"}
+
+
+def settings(directory: Path, pushgateway: str) -> str:
+    """The path of a configuration that pushes to this gateway."""
+    return command.written(directory, SETTINGS.format(pushgateway))
+
+
+def run(config: str, *job: str, options: Sequence[str] = (), **how: str) -> subprocess.CompletedProcess[str]:
+    """Run a job to its end."""
+    return command.run("run", "--config", config, *options, "--", *job, **how)
+
+
+def python(script: str, *arguments: object) -> list[str]:
+    """The command of a job in Python, which the interpreter of the tests runs."""
+    return [sys.executable, "-c", script, *map(str, arguments)]
+
+
+def value(pushgateway: servers.Pushgateway, name: str, **others: str) -> float | None:
+    """The value of a series of a job, if it is there."""
+    return pushgateway.metrics().get(labels(name, **GROUP, **others))
+
+
+def sent(pushgateway: servers.Pushgateway, job: str, port: int) -> float | None:
+    """What the job sent to that port of loopback, by its metrics; the unit is whatever the tests run in."""
+    wanted = set(labels("ss_flow_sent_bytes_total", job=job, direction="out", service_port=str(port)))
+    found = [value for key, value in pushgateway.metrics().items() if wanted <= set(key)]
+    return sum(found) if found else None
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Reads whatever connections bring, and closes when they do. `opened` counts them."""
+
+    listener: socket.socket
+    opened: list[socket.socket]
+
+    @property
+    def port(self) -> int:
+        port: int = self.listener.getsockname()[1]
+        return port
+
+
+@contextmanager
+def peer(at: Host | None = None) -> Iterator[Peer]:
+    """Listen on loopback, or at the address of a host."""
+
+    def listen() -> socket.socket:
+        return socket.create_server((at.ipv4 if at else "127.0.0.1", 0))
+
+    threads: list[threading.Thread] = []
+    with at.call(listen) if at else listen() as listener:
+        server = Peer(listener, [])
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    server.opened.append(listener.accept()[0])
+                    threads.append(threading.Thread(target=_read, args=(server.opened[-1],)))
+                    threads[-1].start()
+
+        threads.append(threading.Thread(target=accept))
+        threads[0].start()
+        try:
+            yield server
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            threads[0].join()
+            for sock in server.opened:
+                with suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
+            for thread in threads[1:]:
+                thread.join()
+
+
+def _read(sock: socket.socket) -> None:
+    with sock, suppress(OSError):
+        while sock.recv(1 << 16):
+            pass
+
+
+TALK: Final = """
+import socket, sys, time
+address, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+with socket.create_connection((address, port)) as connection:
+    connection.sendall(bytes(count))
+    time.sleep(float(sys.argv[4]))
+"""
+"""Sends so many bytes over one connection, and keeps it open for a while."""
+
+
+def talk(port: int, count: int, seconds: float = 0.8, address: str = "127.0.0.1") -> list[str]:
+    """A job that sends so many bytes over one connection, and is then silent for so long."""
+    return python(TALK, address, port, count, seconds)
+
+
+def without_cgroups() -> list[str]:
+    """A prefix under which no cgroup2 file system can be seen, so that only the process tree tells a job's sockets."""
+    needs.root()
+    script = 'umount --lazy /sys/fs/cgroup/unified /sys/fs/cgroup 2>/dev/null; exec "$@"'
+    return [needs.command("unshare"), "--mount", "--propagation", "private", "sh", "-c", script, "sh"]
+
+
+NUMBERS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)

@@ -1,0 +1,272 @@
+"""What is told of a job: its own flows, all of them and no others, and how it ended."""
+
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests import command, hosts, needs, servers
+from tests.batch.jobs import (
+    GROUP,
+    SETTINGS,
+    peer,
+    python,
+    run,
+    sent,
+    settings,
+    talk,
+    value,
+    without_cgroups,
+)
+from tests.end_to_end.relay import relay
+from tests.servers import labels
+from tests.waiting import wait_for
+
+WAYS = ["own cgroup", "process tree"]
+
+
+def prefix(way: str) -> list[str]:
+    """What the wrapper is started with to find the job's sockets this way; the first needs a cgroup2 file system."""
+    if way == "process tree":
+        return without_cgroups()
+    needs.root()
+    if not list(Path("/sys/fs/cgroup").glob("**/cgroup.procs")):
+        needs.unavailable("no cgroup2 file system is mounted")
+    return []
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_jobs_flows_are_told_to_the_byte_and_nobody_elses(
+    pushgateway: servers.Pushgateway, tmp_path: Path, way: str
+) -> None:
+    with peer() as ours, peer() as others:
+        config = settings(tmp_path, pushgateway.url)
+        job = talk(ours.port, 54_321)
+        with command.running(
+            tmp_path, "run", "--config", config, "--job", "j", "--", *job, prefix=prefix(way)
+        ) as wrapper:
+            wait_for(lambda: ours.opened, "the job talks")
+            beside = subprocess.Popen(talk(others.port, 777, 0.1))
+            assert beside.wait(20) == 0
+            assert wrapper.process.wait(20) == 0
+        assert sent(pushgateway, "j", ours.port) == 54_321
+        assert sent(pushgateway, "j", others.port) is None
+    names = {dict(key)["__name__"] for key in pushgateway.metrics() if ("job", "j") in key}
+    assert {name for name in names if name.startswith(("ss_tcp_", "ss_pusher_"))} == {
+        f"ss_pusher_job_{name}" for name in OUTCOME
+    }
+
+
+OUTCOME = (
+    "start_time_seconds",
+    "end_time_seconds",
+    "duration_seconds",
+    "exit_code",
+    "max_resident_memory_bytes",
+    "cpu_seconds",
+    "success",
+    "last_success_time_seconds",
+)
+
+FAMILY = """
+import os, subprocess, sys, time
+talk, port = sys.argv[1], sys.argv[2]
+def start(count, *prefix):
+    return subprocess.Popen([*prefix, sys.executable, "-c", talk, "127.0.0.1", port, str(count), "0.7"])
+children = [start(1000), start(20000)]
+# The first child ends at once, so that the second is nobody's: init's, or whoever reaps in its place.
+children.append(start(300000, "setsid", "--fork"))
+time.sleep(1.2)
+for child in children:
+    child.wait()
+"""
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_children_and_orphans_are_the_jobs_too(pushgateway: servers.Pushgateway, tmp_path: Path, way: str) -> None:
+    with peer() as ours:
+        job = python(FAMILY, talk(0, 0)[2], ours.port)
+        config = settings(tmp_path, pushgateway.url)
+        result = command.run("run", "--config", config, "--job", "j", "--", *job, prefix=prefix(way))
+        assert result.returncode == 0, result.stderr
+        assert sent(pushgateway, "j", ours.port) == 321_000
+
+
+def test_a_cgroup_that_was_made_is_removed(pushgateway: servers.Pushgateway, tmp_path: Path) -> None:
+    config = settings(tmp_path, pushgateway.url)
+    inside = run(config, "cat", "/proc/self/cgroup", options=["--job", "j"]).stdout
+    outside = Path("/proc/self/cgroup").read_text()
+    made = [line for line in inside.splitlines() if line not in outside.splitlines()]
+    if not made:
+        needs.unavailable("no cgroup can be made here")
+    assert "/ss-pusher-run-" in made[0]
+    assert not list(Path("/sys/fs/cgroup").glob("**/ss-pusher-run-*"))
+
+
+def test_how_the_job_ended_is_told(pushgateway: servers.Pushgateway, tmp_path: Path) -> None:
+    script = (
+        "kept = bytearray(b'x' * (80 << 20)); import time\nwhile time.process_time() < 0.3: pass\nraise SystemExit(3)"
+    )
+    began = time.time()
+    run(settings(tmp_path, pushgateway.url), *python(script), options=["--job", "j"])
+    over = time.time()
+    told = {name: value(pushgateway, f"ss_pusher_job_{name}", job="j") or 0 for name in OUTCOME}
+    assert began <= told["start_time_seconds"] <= told["end_time_seconds"] <= over
+    assert told["duration_seconds"] == pytest.approx(told["end_time_seconds"] - told["start_time_seconds"], abs=0.01)
+    assert (told["exit_code"], told["success"]) == (3, 0)
+    assert 80 << 20 < told["max_resident_memory_bytes"] < 300 << 20
+    assert 0.3 <= told["cpu_seconds"] < over - began
+    assert value(pushgateway, "ss_pusher_job_last_success_time_seconds", job="j") is None
+
+
+def test_the_name_is_the_commands_unless_it_is_given(pushgateway: servers.Pushgateway, tmp_path: Path) -> None:
+    run(settings(tmp_path, pushgateway.url), "/bin/true")
+    assert value(pushgateway, "ss_pusher_job_success", job="true") == 1
+
+
+@pytest.mark.parametrize("name", ["a/b", "with space", "ü", "1+1", "..", "@base64"])
+def test_a_job_may_be_called_anything(pushgateway: servers.Pushgateway, tmp_path: Path, name: str) -> None:
+    run(settings(tmp_path, pushgateway.url), "true", options=["--job", name])
+    assert value(pushgateway, "ss_pusher_job_success", job=name) == 1
+
+
+def test_labels_and_the_run_id_stand_on_every_series(pushgateway: servers.Pushgateway, tmp_path: Path) -> None:
+    options = ["--job", "j", "--label", "team=a=b c", "--label", "stage=ü", "--run-id", "77"]
+    with peer() as ours:
+        run(settings(tmp_path, pushgateway.url), *talk(ours.port, 5), options=options)
+    wanted = set(labels(team="a=b c", stage="ü", run_id="77", job="j", **GROUP))
+    ours_only = [key for key in pushgateway.metrics() if dict(key)["__name__"].startswith("ss_")]
+    assert ours_only
+    assert all(wanted <= set(key) for key in ours_only)
+    (group,) = pushgateway.groups()
+    assert group["labels"] == {"job": "j", **GROUP}
+
+
+def test_a_failure_leaves_the_last_success_and_a_success_leaves_nothing_else(
+    pushgateway: servers.Pushgateway, tmp_path: Path
+) -> None:
+    config = settings(tmp_path, pushgateway.url)
+    with peer() as ours:
+        run(config, *talk(ours.port, 5), options=["--job", "j"])
+        port = ours.port
+    succeeded = value(pushgateway, "ss_pusher_job_last_success_time_seconds", job="j")
+    assert succeeded == value(pushgateway, "ss_pusher_job_end_time_seconds", job="j")
+
+    run(config, "false", options=["--job", "j"])
+    assert value(pushgateway, "ss_pusher_job_success", job="j") == 0
+    assert value(pushgateway, "ss_pusher_job_last_success_time_seconds", job="j") == succeeded
+
+    run(config, "true", options=["--job", "j"])
+    assert (value(pushgateway, "ss_pusher_job_last_success_time_seconds", job="j") or 0) > (succeeded or 0)
+    assert sent(pushgateway, "j", port) is None
+
+
+def test_several_gateways_get_the_same(pushgateway: servers.Pushgateway, tmp_path: Path) -> None:
+    (tmp_path / "second").mkdir()
+    with servers.pushgateway(tmp_path / "second") as second:
+        text = f"{{pushgateway: [{{url: '{pushgateway.url}', grouping_key: {GROUP}}}, {{url: '{second.url}', grouping_key: {GROUP}}}]}}"
+        run(command.written(tmp_path, text), "sh", "-c", "exit 4", options=["--job", "j"])
+        assert [value(each, "ss_pusher_job_exit_code", job="j") for each in (pushgateway, second)] == [4, 4]
+
+
+def test_the_group_may_be_deleted_in_the_end_once_it_was_scraped(
+    pushgateway: servers.Pushgateway, tmp_path: Path
+) -> None:
+    text = f"{{pushgateway: [{{url: '{pushgateway.url}', grouping_key: {GROUP}, on_exit: delete, linger: 1s}}]}}"
+    target = pushgateway.url.removeprefix("http://")
+    with servers.prometheus(tmp_path, scrape=[target], scrape_interval="100ms") as prometheus:
+        run(command.written(tmp_path, text), "true", options=["--job", "j"])
+        assert pushgateway.groups() == []
+        assert prometheus.samples("ss_pusher_job_success") != {}
+
+
+def test_it_pushes_at_an_interval_and_then_the_end(pushgateway: servers.Pushgateway, tmp_path: Path) -> None:
+    config = settings(tmp_path, pushgateway.url)
+    with peer() as ours:
+        job = python(WAITS, ours.port, tmp_path / "go")
+        options = ["--job", "j", "--interval", "200ms"]
+        with command.running(tmp_path, "run", "--config", config, *options, "--", *job) as wrapper:
+            wrapper.wait_for(lambda: sent(pushgateway, "j", ours.port) == 1000, "a push meanwhile")
+            assert value(pushgateway, "ss_pusher_job_start_time_seconds", job="j")
+            assert value(pushgateway, "ss_pusher_job_exit_code", job="j") is None
+            (tmp_path / "go").touch()
+            assert wrapper.process.wait(20) == 0
+        assert sent(pushgateway, "j", ours.port) == 1500
+        assert value(pushgateway, "ss_pusher_job_exit_code", job="j") == 0
+
+
+WAITS = """
+import pathlib, socket, sys, time
+with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as connection:
+    connection.sendall(bytes(1000))
+    while not pathlib.Path(sys.argv[2]).exists():
+        time.sleep(0.02)
+    connection.sendall(bytes(500))
+"""
+
+
+def test_a_summary_says_whom_the_job_talked_to(pushgateway: servers.Pushgateway, tmp_path: Path) -> None:
+    with peer() as ours:
+        result = run(
+            settings(tmp_path, pushgateway.url), *talk(ours.port, 2048), options=["--summary", "--job", "nightly"]
+        )
+        title, heading, line = result.stderr.splitlines()
+    assert title.startswith("nightly: exit code 0 after ")
+    assert heading.split() == ["peer", "sent", "received", "worst", "rtt", "retransmits"]
+    words = line.split()
+    assert words[0] == f"127.0.0.1:{ours.port}"
+    assert words[-7:-3] == ["2.0", "KiB", "0", "B"]
+    assert (float(words[-3]) > 0, *words[-2:]) == (True, "ms", "0")
+    assert result.stdout == ""
+
+
+# ---- remote write, and Prometheus -----------------------------------------------------------------------------------
+
+
+def test_remote_write_gets_flows_that_begin_and_end_and_an_outcome_that_stays(
+    prometheus: servers.Prometheus, tmp_path: Path
+) -> None:
+    text = f"{{collect: {{loopback: true}}, external_labels: {{instance: here}}, remote_write: [{{url: '{prometheus.write_url}'}}]}}"
+    with peer() as ours:
+        run(command.written(tmp_path, text), *talk(ours.port, 3000), options=["--job", "j"])
+        port = str(ours.port)
+    (points,) = prometheus.samples(f'ss_flow_sent_bytes_total{{service_port="{port}"}}').values()
+    assert [value for _, value in points] == [0, 3000]
+    assert prometheus.query("ss_flow_sent_bytes_total") == {}
+    assert prometheus.query("ss_pusher_job_success") == {labels("ss_pusher_job_success", job="j", **GROUP): 1}
+
+
+def test_prometheus_scrapes_the_job_as_it_was_pushed(pushgateway: servers.Pushgateway, tmp_path: Path) -> None:
+    with peer() as ours:
+        run(settings(tmp_path, pushgateway.url), *talk(ours.port, 3000), options=["--job", "j", "--label", "team=a"])
+    target = pushgateway.url.removeprefix("http://")
+    with servers.prometheus(tmp_path, scrape=[target]) as prometheus:
+        scraped = wait_for(lambda: prometheus.query('{__name__=~"ss_.*"}'), "a scrape")
+    pushed = {key: value for key, value in pushgateway.metrics().items() if dict(key)["__name__"].startswith("ss_")}
+    assert scraped == pushed
+
+
+def test_what_could_not_be_sent_is_sent_by_the_next_run(tmp_path: Path) -> None:
+    port = servers.free_port()
+    text = f"""
+        shutdown_deadline: 500ms
+        spool: {{directory: '{tmp_path / "spool"}'}}
+        remote_write: [{{name: far, url: 'http://127.0.0.1:{port}/api/v1/write', protobuf_message: prometheus.WriteRequest}}]
+        """
+    config = command.written(tmp_path, text)
+    assert run(config, "sh", "-c", "exit 3", options=["--job", "first"]).returncode == 3
+    with servers.prometheus(tmp_path) as prometheus:
+        later = command.written(tmp_path, text.replace(f"127.0.0.1:{port}", prometheus.url.removeprefix("http://")))
+        assert run(later, "true", options=["--job", "second"]).returncode == 0
+        told = {dict(key)["job"]: value for key, value in prometheus.query("ss_pusher_job_exit_code").items()}
+    assert told == {"first": 3, "second": 0}
+
+
+def test_a_job_behind_a_nat_is_told(nat: hosts.Nat, pushgateway: servers.Pushgateway, tmp_path: Path) -> None:
+    with relay(nat.server, pushgateway.url) as gateway, peer(nat.server) as ours:
+        config = command.written(tmp_path, SETTINGS.format(gateway))
+        job = talk(ours.port, 4000, address=nat.server.ipv4)
+        result = command.run("run", "--config", config, "--job", "j", "--", *job, prefix=nat.client.command())
+        assert result.returncode == 0, result.stderr
+        assert sent(pushgateway, "j", ours.port) == 4000
