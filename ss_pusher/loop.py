@@ -44,7 +44,8 @@ class Timeline:
         behind_ms = self._last_ms - now_ms
         if 0 <= behind_ms < PATIENCE_MS:
             if behind_ms >= _NEWS_MS and not self._behind:
-                logger.warning("the clock was set back: nothing is exported for %.0f s, then all of it", behind_ms / 1000)
+                words = "the clock was set back: for %.0f s nothing is exported, and after that all that was counted"
+                logger.warning(words, behind_ms / 1000)
                 self._behind = True
             self._last_ms += 1
             return self._last_ms, False

@@ -11,9 +11,12 @@ import numpy as np
 from rich.console import Console
 
 from ss_pusher import tables
+from ss_pusher.app import alternatives
 from ss_pusher.app.agent import Agent
+from ss_pusher.app.alternatives import Alternative
 from ss_pusher.app.build import build_agent
 from ss_pusher.app.explain import explain as explained
+from ss_pusher.app.pipeline import fixed_series
 from ss_pusher.app.plan import read_config
 from ss_pusher.config import Config
 from ss_pusher.encode import text
@@ -33,6 +36,7 @@ def show(path: Path | None, form: str, ticks: int, interval: float) -> None:
     """
     config = read_config(path) if path else Config()
     agent = build_agent(config, lambda _telemetry: [], Clock())
+    others = alternatives.watch(agent, config) if form == "table" else []
     try:
         snapshots = list(_ticks(agent, ticks, interval))
     finally:
@@ -43,7 +47,7 @@ def show(path: Path | None, form: str, ticks: int, interval: float) -> None:
         json.dump(_document(snapshots[-1], config), sys.stdout, indent=1)
         sys.stdout.write("\n")
     else:
-        _tables(tables.screen(), snapshots, config, agent)
+        _tables(tables.screen(), snapshots, config, agent, others)
 
 
 def explain(path: Path | None, form: str) -> None:
@@ -107,7 +111,9 @@ def _document(snapshot: Snapshot, config: Config) -> dict[str, object]:
     }
 
 
-def _tables(console: Console, snapshots: list[Snapshot], config: Config, agent: Agent) -> None:
+def _tables(
+    console: Console, snapshots: list[Snapshot], config: Config, agent: Agent, others: list[Alternative]
+) -> None:
     last = snapshots[-1]
     groups: dict[Labels, dict[str, float]] = {}
     for block in last.blocks:
@@ -123,8 +129,20 @@ def _tables(console: Console, snapshots: list[Snapshot], config: Config, agent: 
             "No flows to show." + ("" if config.collect.loopback else " Loopback is not read (collect.loopback).")
         )
     tables.show(console, "What a push costs", tables.facts(_costs(snapshots, config)))
+    _compare(console, snapshots, agent, others)
     each = ((stage, tables.duration(spent / len(snapshots))) for stage, spent in agent.stages.seconds.items())
     tables.show(console, "Time of each stage of a tick, mean", tables.facts(each))
+
+
+def _compare(console: Console, snapshots: list[Snapshot], agent: Agent, others: list[Alternative]) -> None:
+    """What other settings would cost; where a group has few flows, most of them cost the same."""
+    plan = agent.pipeline.plan
+    seconds = (snapshots[-1].time_ms - snapshots[0].time_ms) / 1000
+    own = sum(block.values.size for block in snapshots[-1].blocks if block.families[0].name.startswith("ss_pusher_"))
+    rows = alternatives.rows(others, plan.series_per_group, fixed_series(plan) + own)
+    headings = ("", "series at most", "new an hour", "of bytes", "of retransmits", "of flows")
+    title = f"Series, and what share of the host they tell, by setting; new ones judged by {seconds:.0f} s"
+    tables.show(console, title, tables.facts(rows, headings))
 
 
 def _costs(snapshots: list[Snapshot], config: Config) -> Iterator[tuple[str, str]]:

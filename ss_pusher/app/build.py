@@ -4,7 +4,6 @@ import logging
 import secrets
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Final
 
 import numpy as np
 
@@ -15,34 +14,25 @@ from ss_pusher.app.collector import Collector, kernel_fields
 from ss_pusher.app.endpoints import Endpoint
 from ss_pusher.app.filtering import Filtering
 from ss_pusher.app.namespaces import Namespaces
-from ss_pusher.app.pipeline import Pipeline, Plan, fixed_series
+from ss_pusher.app.pipeline import Pipeline, Plan
 from ss_pusher.app.plan import fields, make_plan, rules
+from ss_pusher.app.selecting import make_chooser
 from ss_pusher.attribute.attributor import Attributor, own_interfaces
 from ss_pusher.attribute.networks import Prefix
 from ss_pusher.config import Config
-from ss_pusher.config.schema import Aggregate
 from ss_pusher.errors import ConfigError
 from ss_pusher.ledger import Ledger
 from ss_pusher.loop import Clock, Stages
 from ss_pusher.metrics import ss_exporter
-from ss_pusher.model import U64, AddressFamily, Choice, Groups, Labels, Sockets
+from ss_pusher.model import U64, AddressFamily, Labels, Sockets
 from ss_pusher.netlink.closed import ClosedFlows
 from ss_pusher.netlink.dump import Dumper, open_diag_socket
 from ss_pusher.netlink.filter import Program
 from ss_pusher.netlink.namespaces import Namespace
 from ss_pusher.netlink.tcp_info import MARK, Field
-from ss_pusher.select.prefix import Prefixes
-from ss_pusher.select.report import Report
-from ss_pusher.select.selection import Selection
 from ss_pusher.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
-
-_IPV4_BITS: Final = 32
-_IPV6_BITS: Final = 128
-
-SERIES_OF_ITS_OWN: Final = 200
-"""Room that the agent's metrics about itself may take; they grow with endpoints and reasons, but not beyond this."""
 
 
 def build_agent(
@@ -186,45 +176,3 @@ def _namespaces(
 
     nothing = Sockets.none({field.name: field.dtype for field in read})
     return Namespaces(config.collect.namespaces, open_reader, forget, nothing)
-
-
-def make_chooser(
-    config: Config, plan: Plan, attributor: Attributor, telemetry: Telemetry
-) -> Callable[[Groups, int, float], Choice]:
-    """The selection, and what it says of itself as metrics. Raises ConfigError where the limits leave it no room."""
-    selection = Selection(
-        attributor.layout(plan.by),
-        [(top.by, top.count) for top in config.limit.top],
-        hold=config.limit.hold,
-        series_per_group=max(plan.series_per_group, 1),
-        max_new_series_per_hour=config.limit.max_new_series_per_hour,
-        max_values=dict(config.limit.max_values.items()),
-        prefixes=_prefixes(config.limit.aggregate),
-    )
-    least = fixed_series(plan) + SERIES_OF_ITS_OWN + selection.remainders * plan.series_per_group
-    if plan.max_series < least:
-        raise ConfigError([f"limit.max_series: {plan.max_series} is too small: what is always exported needs {least}"])
-
-    def choose(groups: Groups, room: int, seconds: float) -> Choice:
-        choice, report = selection.choose(groups, seconds, room // max(plan.series_per_group, 1))
-        _tell(report, telemetry)
-        return choice
-
-    return choose
-
-
-def _prefixes(section: Aggregate) -> Prefixes | None:
-    """A family for which none is configured gets the whole address, which no group is longer than."""
-    if section.ipv4 is None and section.ipv6 is None:
-        return None
-    return Prefixes(section.ipv4 or _IPV4_BITS, section.ipv6 or _IPV6_BITS)
-
-
-def _tell(report: Report, telemetry: Telemetry) -> None:
-    telemetry.set("ss_pusher_groups_exported", report.exported)
-    telemetry.add("ss_pusher_new_series_total", report.new_series)
-    telemetry.add("ss_pusher_groups_evicted_total", report.evicted)
-    for limit, refused in report.refused.items():
-        telemetry.set("ss_pusher_groups_refused", refused, limit=str(limit))
-    for what, share in report.coverage.items():
-        telemetry.set("ss_pusher_coverage_ratio", share, of=what)

@@ -43,7 +43,7 @@ class _Open:
         if not self.namespace.name:
             return "", sockets
         word = np.uint64(self.namespace.inode * _ODD & _WORD)
-        return self.namespace.name, replace(sockets, cookie=sockets.cookie)
+        return self.namespace.name, replace(sockets, cookie=sockets.cookie ^ word)
 
 
 class Namespaces:

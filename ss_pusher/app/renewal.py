@@ -5,10 +5,11 @@ from dataclasses import replace
 
 from ss_pusher.app import privilege
 from ss_pusher.app.agent import Agent
-from ss_pusher.app.build import build_agent, make_chooser, rule_fields
+from ss_pusher.app.build import build_agent, rule_fields
 from ss_pusher.app.collector import kernel_fields
 from ss_pusher.app.pipeline import Plan
 from ss_pusher.app.plan import make_plan, rules
+from ss_pusher.app.selecting import make_chooser
 from ss_pusher.config import Config
 from ss_pusher.ledger import Ledger
 from ss_pusher.netlink.tcp_info import Field

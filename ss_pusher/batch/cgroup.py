@@ -52,8 +52,15 @@ def made_below(directory: Path) -> Iterator[Path | None]:
 
 
 def spawn_inside(made: Path, home: Path, spawn: Callable[[], int]) -> int:
-    """Call `spawn` while this process is in the cgroup `made`: the child is there from its first instant."""
-    (made / "cgroup.procs").write_text("0")
+    """Call `spawn` while this process is in the cgroup `made`: the child is there from its first instant.
+
+    Where that is refused the child starts where we are, and `made` must not be asked for its sockets: it is removed.
+    """
+    try:
+        (made / "cgroup.procs").write_text("0")
+    except OSError:
+        made.rmdir()
+        return spawn()
     try:
         return spawn()
     finally:

@@ -4,7 +4,7 @@ The sample, the reference and the loader are made from these declarations.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from os import uname
 from typing import Annotated, Literal, TypeAlias
 
@@ -12,17 +12,16 @@ from msgspec import Meta, field
 
 from ss_pusher.config.endpoint import Pushgateway, RemoteWrite
 from ss_pusher.config.filter import Family, Rule
+from ss_pusher.config.metrics import Metrics
 from ss_pusher.config.network import Network
-from ss_pusher.config.section import Check, Section, Steps
+from ss_pusher.config.section import Check, Problems, Section
 from ss_pusher.config.values import (
     Cidr,
     DirectoryPath,
     Duration,
     LabelName,
     Listen,
-    MetricPattern,
     Name,
-    Number,
     RankingName,
     Size,
 )
@@ -47,8 +46,6 @@ GroupLabel: TypeAlias = Literal[
     "congestion",
     "namespace",
 ]
-
-Problems: TypeAlias = Iterator[tuple[Steps, str]]
 
 
 class Collect(Section, frozen=True, kw_only=True):
@@ -180,51 +177,6 @@ class Limit(Section, frozen=True, kw_only=True):
     ] = Aggregate()
 
     checks = (Check(("top",), _one_ranking_each),)
-
-
-def _ascending(bounds: tuple[float, ...]) -> Problems:
-    for position in range(1, len(bounds)):
-        if bounds[position] <= bounds[position - 1]:
-            yield ("rtt_buckets_ms", position), "must be more than the one before"
-
-
-class SsExporter(Section, frozen=True, kw_only=True):
-    """What the preset ss_exporter needs to know. It groups by its own label `flow`, and not by group.by."""
-
-    flow: Annotated[
-        Literal["raw_endpoint", "pid_condensed"],
-        Meta(description="The label flow: raw_endpoint has both ends, pid_condensed the process and the peer."),
-    ] = "raw_endpoint"
-    rtt_buckets_ms: Annotated[
-        tuple[Annotated[Number, Meta(gt=0)], ...],
-        Meta(description="Upper bounds of the buckets of tcp_rtt_hist_ms, in milliseconds.", min_length=1),
-    ] = (0.1, 0.5, 1.0, 5.0, 10.0, 50.0, 100.0, 200.0, 500.0)
-
-    checks = (Check(("rtt_buckets_ms",), _ascending),)
-
-
-class Metrics(Section, frozen=True, kw_only=True):
-    """Which metrics are exported."""
-
-    preset: Annotated[
-        Literal["essential", "standard", "all", "ss_exporter"],
-        Meta(description="What to begin with; ss_exporter has the names of prometheus_ss_exporter."),
-    ] = "standard"
-    include: Annotated[
-        tuple[MetricPattern, ...],
-        Meta(description="Metrics to add; * stands for any letters.", examples=[["ss_flow_ecn_*"]]),
-    ] = ()
-    exclude: Annotated[
-        tuple[MetricPattern, ...],
-        Meta(description="Metrics to leave out, after include.", examples=[["ss_flow_cwnd_segments"]]),
-    ] = ()
-    ss_exporter: Annotated[
-        SsExporter,
-        Meta(
-            description="For the preset ss_exporter.",
-            examples=[{"flow": "pid_condensed", "rtt_buckets_ms": [0.5, 5, 50, 500]}],
-        ),
-    ] = SsExporter()
 
 
 class Expose(Section, frozen=True, kw_only=True):

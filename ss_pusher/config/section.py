@@ -11,6 +11,9 @@ from ss_pusher.config.values import PLAIN_KINDS, Kind, choice
 Steps: TypeAlias = tuple[str | int, ...]
 """The way to a value: keys and list positions from the root, or from a section where it is relative."""
 
+Problems: TypeAlias = Iterator[tuple[Steps, str]]
+"""What is wrong, and where."""
+
 
 class Check(NamedTuple):
     """A rule between keys, which may lie deeper (group.by): `find` takes their values, and yields what is wrong where.

@@ -10,8 +10,8 @@ from ss_pusher.model import Column, Rows
 def leading(rows: Rows, count: int, columns: Sequence[Column]) -> Rows:
     """The first `count` of `rows` in no particular order: ascending by the first column, ties by the next, and so on.
 
-    Columns are indexed by `rows`, and no two rows are alike in all of them. Costs one pass a column over the rows
-    that are still tied: a flood of equals is not sorted.
+    `count` is at least 1. Columns are indexed by `rows`, and no two rows are alike in all of them. Costs one pass a
+    column over the rows that are still tied: a flood of equals is not sorted.
     """
     ahead: list[Rows] = []
     for column in columns:

@@ -19,13 +19,17 @@ from tests.servers import Labels
 from tests.waiting import wait_for
 
 PATIENCE: Final = 60.0
+_ANY_TIME_MS: Final = 1_700_000_000_000
 _COUNTERS: Final = ("_total", "_bucket", "_sum", "_count")
 
 EVERYTHING: Final = """
 interval: 250ms
 collect: {loopback: true}
 group: {by: [direction, service_port, family]}
-limit: {top: [{by: throughput, count: 1000}], max_series: 100000, max_new_series_per_hour: 1000000}
+limit:
+  top: [{by: throughput, count: 1000}, {by: ss_flow_flows_opened_total, count: 1000}]
+  max_series: 100000
+  max_new_series_per_hour: 1000000
 metrics: {preset: all}
 """
 """A configuration with a group for every service, and all of them exported."""
@@ -104,6 +108,53 @@ def watching(
         finally:
             stop.set()
             running.result()
+
+
+class Hand:
+    """An agent that ticks when it is told to."""
+
+    def __init__(self, host: Host, agent: Agent) -> None:
+        self.agent = agent
+        self.snapshots: list[Snapshot] = []
+        self._host = host
+
+    def tick(self) -> Snapshot:
+        """One tick, a second after the one before; CollectError if it fails."""
+        time_ms = max(self.agent.pipeline.previous_ms, _ANY_TIME_MS) + 1000
+        self.snapshots.append(self._host.call(lambda: self.agent.pipeline.tick(time_ms)))
+        return self.snapshots[-1]
+
+    def rises(self) -> dict[Labels, float]:
+        """What a receiver adds up, after one more tick."""
+        self.tick()
+        return increases(self.snapshots)
+
+    def until(self, closed: int) -> dict[Labels, float]:
+        """Tick until so many flows were announced as closed, and no more; then what a receiver adds up."""
+
+        def reached() -> dict[Labels, float]:
+            rises = self.rises()
+            return rises if of_host(rises, "ss_tcp_flows_closed_total") >= closed else {}
+
+        rises = wait_for(reached, f"{closed} flows are closed")
+        assert of_host(rises, "ss_tcp_flows_closed_total") == closed
+        return rises
+
+
+@contextmanager
+def by_hand(host: Host, text: str = EVERYTHING) -> Iterator[Hand]:
+    """An agent in a host, after its first tick."""
+
+    def build() -> Agent:
+        config = parse(text.encode(), "config.yml", directory=Path()).config
+        return build_agent(config, lambda _: [], Clock())
+
+    hand = Hand(host, host.call(build))
+    try:
+        hand.tick()
+        yield hand
+    finally:
+        hand.agent.close()
 
 
 def increases(snapshots: Sequence[Snapshot]) -> dict[Labels, float]:

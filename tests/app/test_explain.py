@@ -1,7 +1,10 @@
 """What is said of each rule is what happens: where it is decided, and to how many sockets of a real host."""
 
 import json
+import socket
 from pathlib import Path
+
+import pytest
 
 from ss_pusher.app.explain import LOOPBACK, NO_RULE, Explained, explain
 from tests.command import run, written
@@ -44,6 +47,15 @@ def test_that_what_stays_on_the_host_is_left_out_is_a_rule_too(host: Host) -> No
 
 def test_without_rules_everything_is_kept(host: Host) -> None:
     assert explained(host, "collect: {loopback: true}", 2) == [Explained(NO_RULE, "", 4, 0)]
+
+
+@pytest.mark.parametrize(("closed_flows", "unread"), [("true", 0), ("false", 1)])
+def test_marks_are_read_where_the_kernel_may_not_decide_on_them(host: Host, closed_flows: str, unread: int) -> None:
+    text = f"collect: {{loopback: true, closed_flows: {closed_flows}}}\nfilter: [{{drop: {{marks: [0x1f]}}}}]\n"
+    with service(at=host, clients=host) as some:
+        some.connect().client.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, 0x1F)
+        found = host.call(lambda: explain(config(text)))
+    assert [(row.sockets, row.unread) for row in found] == [(1, unread), (1, 0)]
 
 
 def test_the_command_shows_every_rule_with_its_numbers(tmp_path: Path, host: Host) -> None:

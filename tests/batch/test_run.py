@@ -100,8 +100,9 @@ def test_a_cgroup_that_was_made_is_removed(pushgateway: servers.Pushgateway, tmp
     made = [line for line in inside.splitlines() if line not in outside.splitlines()]
     if not made:
         needs.unavailable("no cgroup can be made here")
-    assert "/ss-pusher-run-" in made[0]
-    assert not list(Path("/sys/fs/cgroup").glob("**/ss-pusher-run-*"))
+    name = made[0].rpartition("/")[2]
+    assert name.startswith("ss-pusher-run-")
+    assert not list(Path("/sys/fs/cgroup").glob(f"**/{name}"))
 
 
 def test_how_the_job_ended_is_told(pushgateway: servers.Pushgateway, tmp_path: Path) -> None:
@@ -165,7 +166,8 @@ def test_a_failure_leaves_the_last_success_and_a_success_leaves_nothing_else(
 def test_several_gateways_get_the_same(pushgateway: servers.Pushgateway, tmp_path: Path) -> None:
     (tmp_path / "second").mkdir()
     with servers.pushgateway(tmp_path / "second") as second:
-        text = f"{{pushgateway: [{{url: '{pushgateway.url}', grouping_key: {GROUP}}}, {{url: '{second.url}', grouping_key: {GROUP}}}]}}"
+        sections = [f"{{url: '{each.url}', grouping_key: {GROUP}}}" for each in (pushgateway, second)]
+        text = f"{{pushgateway: [{', '.join(sections)}]}}"
         run(command.written(tmp_path, text), "sh", "-c", "exit 4", options=["--job", "j"])
         assert [value(each, "ss_pusher_job_exit_code", job="j") for each in (pushgateway, second)] == [4, 4]
 
@@ -176,6 +178,7 @@ def test_the_group_may_be_deleted_in_the_end_once_it_was_scraped(
     text = f"{{pushgateway: [{{url: '{pushgateway.url}', grouping_key: {GROUP}, on_exit: delete, linger: 1s}}]}}"
     target = pushgateway.url.removeprefix("http://")
     with servers.prometheus(tmp_path, scrape=[target], scrape_interval="100ms") as prometheus:
+        wait_for(lambda: prometheus.query("up"), "the first scrape")
         run(command.written(tmp_path, text), "true", options=["--job", "j"])
         assert pushgateway.groups() == []
         assert prometheus.samples("ss_pusher_job_success") != {}
@@ -211,11 +214,12 @@ def test_a_summary_says_whom_the_job_talked_to(pushgateway: servers.Pushgateway,
         result = run(
             settings(tmp_path, pushgateway.url), *talk(ours.port, 2048), options=["--summary", "--job", "nightly"]
         )
-        title, heading, line = result.stderr.splitlines()
+        port = ours.port
+    title, heading, line = result.stderr.splitlines()
     assert title.startswith("nightly: exit code 0 after ")
     assert heading.split() == ["peer", "sent", "received", "worst", "rtt", "retransmits"]
     words = line.split()
-    assert words[0] == f"127.0.0.1:{ours.port}"
+    assert words[0] == f"127.0.0.1:{port}"
     assert words[-7:-3] == ["2.0", "KiB", "0", "B"]
     assert (float(words[-3]) > 0, *words[-2:]) == (True, "ms", "0")
     assert result.stdout == ""
@@ -227,7 +231,11 @@ def test_a_summary_says_whom_the_job_talked_to(pushgateway: servers.Pushgateway,
 def test_remote_write_gets_flows_that_begin_and_end_and_an_outcome_that_stays(
     prometheus: servers.Prometheus, tmp_path: Path
 ) -> None:
-    text = f"{{collect: {{loopback: true}}, external_labels: {{instance: here}}, remote_write: [{{url: '{prometheus.write_url}'}}]}}"
+    text = f"""
+        collect: {{loopback: true}}
+        external_labels: {{instance: here}}
+        remote_write: [{{url: '{prometheus.write_url}'}}]
+        """
     with peer() as ours:
         run(command.written(tmp_path, text), *talk(ours.port, 3000), options=["--job", "j"])
         port = str(ours.port)
@@ -250,14 +258,15 @@ def test_prometheus_scrapes_the_job_as_it_was_pushed(pushgateway: servers.Pushga
 def test_what_could_not_be_sent_is_sent_by_the_next_run(tmp_path: Path) -> None:
     port = servers.free_port()
     text = f"""
-        shutdown_deadline: 500ms
+        shutdown_deadline: 1s
         spool: {{directory: '{tmp_path / "spool"}'}}
-        remote_write: [{{name: far, url: 'http://127.0.0.1:{port}/api/v1/write', protobuf_message: prometheus.WriteRequest}}]
+        remote_write: [{{name: far, url: 'http://127.0.0.1:{port}/api/v1/write'}}]
         """
     config = command.written(tmp_path, text)
     assert run(config, "sh", "-c", "exit 3", options=["--job", "first"]).returncode == 3
     with servers.prometheus(tmp_path) as prometheus:
-        later = command.written(tmp_path, text.replace(f"127.0.0.1:{port}", prometheus.url.removeprefix("http://")))
+        address = prometheus.url.removeprefix("http://")
+        later = command.written(tmp_path, text.replace(f"127.0.0.1:{port}", address).replace("1s", "20s"))
         assert run(later, "true", options=["--job", "second"]).returncode == 0
         told = {dict(key)["job"]: value for key, value in prometheus.query("ss_pusher_job_exit_code").items()}
     assert told == {"first": 3, "second": 0}

@@ -9,7 +9,7 @@ from ss_pusher.config import Config
 from ss_pusher.config.ss_exporter import converted
 from ss_pusher.errors import ConfigError
 from tests import command
-from tests.config.parsing import config
+from tests.config.parsing import config, loaded, problems
 
 OLD = """
 logic:
@@ -177,3 +177,30 @@ def test_a_file_that_is_none_of_theirs_is_refused(text: str, problem: str) -> No
     with pytest.raises(ConfigError) as raised:
         converted(text.encode(), "cnfg.yml")
     assert raised.value.problems == [problem]
+
+
+def test_the_preset_says_that_it_does_not_group_as_configured() -> None:
+    (warning,) = loaded("group: {by: [unit]}\nmetrics: {preset: ss_exporter}\n").warnings
+    assert warning.startswith("config.yml:1: group.by: has no effect with the preset ss_exporter")
+    assert loaded("metrics: {preset: ss_exporter}").warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            "external_labels: {flow: x}\nmetrics: {preset: ss_exporter}\n",
+            "config.yml:1: external_labels.flow: is also the label of the preset ss_exporter; choose another name",
+        ),
+        (
+            "metrics: {ss_exporter: {rtt_buckets_ms: [1, 5, 5]}}",
+            "config.yml:1: metrics.ss_exporter.rtt_buckets_ms[2]: must be more than the one before",
+        ),
+        (
+            "metrics: {ss_exporter: {rtt_buckets_ms: [1, x]}}",
+            "config.yml:1: metrics.ss_exporter.rtt_buckets_ms[1]: 'x' is no number; write one like 0.1 or 500",
+        ),
+    ],
+)
+def test_what_the_preset_cannot_do_is_a_mistake(text: str, problem: str) -> None:
+    assert problems(text) == [problem]

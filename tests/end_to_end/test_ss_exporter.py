@@ -60,6 +60,7 @@ def test_flows_of_one_process_to_one_peer_are_one_series() -> None:
             series = said(tick(), {})
             to_service = f"({os.getpid()})(DST#127.0.0.1|{some.port})"
     assert series[servers.labels("tcp_data_segs_out", flow=to_service)] == 3
+    assert series[servers.labels("tcp_cwnd", flow=to_service)] > 20  # of three, each 10 at least (RFC 6928)
     assert series[servers.labels("tcp_flows_total")] == 6
 
 

@@ -173,7 +173,7 @@ def test_a_disk_that_turns_read_only_leaves_all_in_memory(disk: Path) -> None:
 @pytest.mark.parametrize("more", [[], [3]])
 def test_a_write_that_stops_half_way_leaves_no_damage(tmp_path: Path, more: list[int]) -> None:
     real = os.pwrite
-    budget = [100]
+    budget = [70]
 
     def stingy(file: int, data: bytes, offset: int) -> int:
         part = data[: budget[0]]

@@ -2,9 +2,9 @@
 
 from typing import Final
 
+from ss_pusher.select.rankings.declare import Ranking
 from ss_pusher.select.rankings.flows import FLOWS
 from ss_pusher.select.rankings.metric import PREFIX, by_metric
-from ss_pusher.select.rankings.ranking import Ranking
 from ss_pusher.select.rankings.retransmit_ratio import RETRANSMIT_RATIO
 from ss_pusher.select.rankings.retransmits import RETRANSMITS
 from ss_pusher.select.rankings.rtt import RTT

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from ss_pusher.model import F64, Groups
-from ss_pusher.select.rankings.ranking import Ranking
+from ss_pusher.select.rankings.declare import Ranking
 
 
 def _score(groups: Groups, _seconds: float) -> F64:

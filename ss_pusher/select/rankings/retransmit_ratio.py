@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from ss_pusher.model import F64, Groups
-from ss_pusher.select.rankings.ranking import Ranking, increments
+from ss_pusher.select.rankings.declare import Ranking, increments
 
 _SENT: Final = "ss_flow_sent_segments_total"
 _RETRANSMITTED: Final = "ss_flow_retransmitted_segments_total"

@@ -3,7 +3,7 @@
 from typing import Final
 
 from ss_pusher.model import F64, Groups
-from ss_pusher.select.rankings.ranking import Ranking, increments
+from ss_pusher.select.rankings.declare import Ranking, increments
 
 _RETRANSMITTED: Final = "ss_flow_retransmitted_segments_total"
 

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from ss_pusher.model import F64, Groups
-from ss_pusher.select.rankings.ranking import Ranking, gauge
+from ss_pusher.select.rankings.declare import Ranking, gauge
 
 _RTT: Final = "ss_flow_rtt_seconds"
 _LEAST: Final = "ss_flow_rtt_min_seconds"
