@@ -8,19 +8,20 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from ss_pusher.app.agent import Agent
 from ss_pusher.app.build import build_agent
 from ss_pusher.config import parse
+from ss_pusher.encode.series import tables
 from ss_pusher.loop import Clock
 from ss_pusher.model import Snapshot
-from tests.end_to_end.pipeline import said
 from tests.hosts import Host
-from tests.servers import Labels
+from tests.servers import Labels, labels
 from tests.waiting import wait_for
 
 PATIENCE: Final = 60.0
 _ANY_TIME_MS: Final = 1_700_000_000_000
-_COUNTERS: Final = ("_total", "_bucket", "_sum", "_count")
 
 EVERYTHING: Final = """
 interval: 250ms
@@ -67,7 +68,7 @@ class Watch:
 
     def last(self, name: str) -> float:
         """The last value of a family of the whole host."""
-        return said(self.snapshots[-1], {})[(("__name__", name),)]
+        return dict(_counters(self.snapshots[-1]))[labels(name)][0]
 
     def ticks(self, count: int) -> None:
         """Wait until so many more ticks have begun and ended."""
@@ -158,29 +159,43 @@ def by_hand(host: Host, text: str = EVERYTHING) -> Iterator[Hand]:
 
 
 def increases(snapshots: Sequence[Snapshot]) -> dict[Labels, float]:
-    """What a receiver adds up: the rise of each counter from snapshot to snapshot; one that appears rises from 0.
+    """What a receiver adds up: the rise of each counter from one snapshot to the next.
+
+    A counter that appears rises from the 0 that stands before its first value, where one does; else it only begins.
 
     AssertionError: a counter fell, or time did.
     """
     assert all(before.time_ms < after.time_ms for before, after in pairwise(snapshots))
-    total: dict[Labels, float] = {}
-    before: Mapping[Labels, float] = {}
+    rises: dict[Labels, float] = {}
+    before: dict[Labels, float] = {}
     for snapshot in snapshots:
-        now = {key: value for key, value in said(snapshot, {}).items() if dict(key)["__name__"].endswith(_COUNTERS)}
-        for key, value in now.items():
-            rise = value - before.get(key, 0)
+        counters = dict(_counters(snapshot))
+        for key, (value, start_ms) in counters.items():
+            from_zero = 0 if 0 < snapshot.previous_ms <= start_ms else value
+            rise = value - before.get(key, from_zero)
             assert rise >= 0, f"{key} fell by {-rise}"
-            total[key] = total.get(key, 0) + rise
-        before = now
-    return total
+            rises[key] = rises.get(key, 0) + rise
+        before = {key: value for key, (value, _) in counters.items()}
+    return rises
+
+
+def _counters(snapshot: Snapshot) -> Iterator[tuple[Labels, tuple[float, int]]]:
+    """Every series of a counter or histogram, its value, and when it began to count."""
+    for table in tables(snapshot):
+        values = table.bits.view(np.float64)
+        for row, (pairs, start_ms) in enumerate(zip(table.labels, table.start_ms.tolist(), strict=True)):
+            for number, column in enumerate(table.columns):
+                if column.cumulative and table.samples[row, number]:
+                    bucket = {"le": column.le} if column.le else {}
+                    yield labels(column.name, **dict(pairs), **bucket), (float(values[row, number]), start_ms)
 
 
 def of_host(rises: Mapping[Labels, float], name: str) -> int:
     """The rise of a counter of the whole host."""
-    return int(rises.get((("__name__", name),), 0))
+    return int(rises.get(labels(name), 0))
 
 
-def of_groups(rises: Mapping[Labels, float], name: str, **labels: str) -> int:
+def of_groups(rises: Mapping[Labels, float], name: str, **having: str) -> int:
     """The rises of all series of a family that have these labels, added up."""
-    wanted = {("__name__", name), *labels.items()}
+    wanted = set(labels(name, **having))
     return int(sum(rise for key, rise in rises.items() if wanted <= set(key)))

@@ -114,8 +114,8 @@ def test_the_time_that_an_aborted_flow_was_busy_is_not_counted_twice(hand: Hand,
     read_until_reset(connection.server)
     connection.server.close()
     rises = hand.until(closed=2)
-    labels = {("direction", "out"), ("service_port", str(server.port)), ("__name__", "ss_flow_busy_seconds_total")}
-    assert 0.01 < sum(rise for key, rise in rises.items() if labels <= set(key)) < time.monotonic() - began + 0.01
+    wanted = {("direction", "out"), ("service_port", str(server.port)), ("__name__", "ss_flow_busy_seconds_total")}
+    assert 0.01 < sum(rise for key, rise in rises.items() if wanted <= set(key)) < time.monotonic() - began + 0.01
 
 
 def busy(hand: Hand) -> float:

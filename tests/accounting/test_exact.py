@@ -78,7 +78,7 @@ def check_sizes(rises: Mapping[Labels, float], books: Books) -> None:
     told, erased = books.told(), books.erased()
     observed = of_host(rises, "ss_tcp_closed_flow_bytes_count")
     assert told.flows <= observed <= told.flows + erased.flows
-    assert of_groups(rises, "ss_tcp_closed_flow_bytes_bucket", le="inf") == observed
+    assert of_groups(rises, "ss_tcp_closed_flow_bytes_bucket", le="+Inf") == observed
     least, most = told.sent + told.received, books.all().sent + books.all().received
     assert least <= of_host(rises, "ss_tcp_closed_flow_bytes_sum") <= most + books.all().fins + books.all().open
 

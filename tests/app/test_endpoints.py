@@ -33,7 +33,7 @@ def started(text: str) -> Iterator[Endpoint]:
     try:
         yield endpoint
     finally:
-        endpoint.finish(NOW + 1_000_000, time.monotonic() + PATIENCE)
+        endpoint.finish(NOW + 60_000, time.monotonic() + PATIENCE)
 
 
 def snapshot(number: int, **open_at: float) -> Snapshot:
