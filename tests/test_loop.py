@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -78,6 +79,75 @@ def test_ticks_that_come_too_late_are_left_out_and_counted(seconds: float, next_
     assert telemetry.value("ss_pusher_ticks_missed_total") == missed
 
 
+# ---- where in the interval they are ---------------------------------------------------------------------------------
+
+
+@given(splay=st.floats(0, 1, exclude_max=True), started=st.floats(0, 100), took=st.floats(0, 5))
+def test_from_the_second_on_ticks_have_the_same_place_in_every_interval_of_unix_time(
+    splay: float, started: float, took: float
+) -> None:
+    time, began = Time(waits=5), list[float]()
+    time.now = started
+
+    def tick(_time_ms: int, _export: object) -> None:
+        began.append(time.now)
+        time.now += took
+
+    Loop(tick, INTERVAL, time.clock(), Telemetry(), splay=splay).run(time)
+    first, second, *others = began[:-1]
+    assert first == started  # at once
+    assert INTERVAL / 2 - 1e-3 <= second - first <= INTERVAL * 3 / 2
+    assert np.diff([second, *others]) == pytest.approx(INTERVAL)
+    off = (UNIX + second - splay * INTERVAL) % INTERVAL
+    assert min(off, INTERVAL - off) < 1e-3
+
+
+def test_after_a_step_of_the_clock_the_place_is_found_again_without_two_ticks_in_a_row() -> None:
+    time, began = Time(waits=6), list[float]()
+    offset = [0.0]
+
+    def tick(_time_ms: int, _export: object) -> None:
+        began.append(time.now)
+        if len(began) == 3:
+            offset[0] = 4007.0
+
+    clock = Clock(wall=lambda: UNIX + offset[0] + time.now, monotonic=lambda: time.now)
+    Loop(tick, INTERVAL, clock, Telemetry(), splay=0.2).run(time)
+    assert all(INTERVAL / 2 <= wait <= INTERVAL * 3 / 2 for wait in np.diff(began[:-1]))
+    assert (UNIX + offset[0] + began[-2]) % INTERVAL == pytest.approx(0.2 * INTERVAL)
+
+
+# ---- what happens between them --------------------------------------------------------------------------------------
+
+
+def test_between_two_ticks_it_is_awake_as_often_as_is_wanted_and_ticks_come_as_ever() -> None:
+    time, woke, began = Time(waits=12), list[float](), list[float]()
+    Loop(
+        lambda *_: began.append(time.now),
+        INTERVAL,
+        time.clock(),
+        Telemetry(),
+        awake=lambda: woke.append(time.now),
+        longest_wait=4,
+    ).run(time)
+    assert woke[:6] == [0, 4, 8, 12, 15, 19]
+    assert began[:3] == [0, 15, 30]
+
+
+def test_another_interval_holds_at_once_if_it_is_shorter() -> None:
+    time, began = Time(waits=5), list[float]()
+    loops: list[Loop] = []
+
+    def change() -> None:
+        if time.now >= 20:
+            loops[0].interval = 2
+
+    loop = Loop(lambda *_: began.append(time.now), INTERVAL, time.clock(), Telemetry(), awake=change, longest_wait=5)
+    loops.append(loop)
+    loop.run(time)
+    assert began[:3] == [0, 15, 22]
+
+
 def test_the_time_of_each_stage_is_added_up_also_when_it_fails() -> None:
     telemetry, times = Telemetry(), iter([0.0, 2.0, 10.0, 10.5])
     stages = Stages(telemetry, lambda: next(times))
@@ -121,6 +191,38 @@ def test_a_clock_set_far_back_is_believed_and_that_is_said(caplog: pytest.LogCap
     assert timeline(10_000, 9400, 9415) == [(10_000, True), (9400, True), (9415, True)]
     assert [record.getMessage() for record in caplog.records] == [
         "the clock was set back by 600 s: samples go on from its new time"
+    ]
+
+
+def test_a_clock_that_is_behind_is_said_once_until_it_has_caught_up(caplog: pytest.LogCaptureFixture) -> None:
+    timeline(100, 70, 85, 115, 90, 120)
+    assert [record.getMessage().partition(" s ")[0] for record in caplog.records] == [
+        "the clock was set back: for 30",
+        "the clock was set back: for 25",
+    ]
+
+
+def test_two_ticks_within_one_millisecond_are_no_news(caplog: pytest.LogCaptureFixture) -> None:
+    timeline(100, 100, 100)
+    assert caplog.records == []
+
+
+def test_after_the_host_slept_there_is_one_tick_and_what_it_missed_is_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    time, telemetry, times_ms, slept = Time(waits=4), Telemetry(), list[int](), [0.0]
+
+    def tick(time_ms: int, _export: object) -> None:
+        times_ms.append(time_ms)
+        if len(times_ms) == 2:
+            slept[0] = 3600.0  # the monotonic clock stands still meanwhile
+
+    clock = Clock(wall=lambda: UNIX + slept[0] + time.now, monotonic=lambda: time.now)
+    Loop(tick, INTERVAL, clock, telemetry).run(time)
+    assert np.diff(times_ms[:-1]).tolist() == [15_000, 3_615_000, 15_000, 15_000]
+    assert telemetry.value("ss_pusher_ticks_missed_total") == 240
+    assert [record.getMessage() for record in caplog.records] == [
+        "the clock went forward by 3600 s: the host slept, or the clock was set"
     ]
 
 

@@ -67,7 +67,7 @@ class Agent:
 
     def tick(self, time_ms: int, export: bool) -> None:  # noqa: FBT001 - what the loop knows of this tick
         """One tick; see `Pipeline.tick`."""
-        snapshot = self.pipeline.tick(time_ms)
+        snapshot = self.pipeline.tick(time_ms, export=export)
         if export:
             self.push(snapshot)
 

@@ -67,12 +67,16 @@ def build_agent(
     attributor = make_attributor(config, interfaces)
     filtering = make_filtering(config, attributor)
     namespaces = _namespaces(config, plan, lambda name: narrow(filtering.compile(name)), telemetry, attributor.forget)
-    pipeline = _pipeline(config, plan, namespaces, attributor, filtering, stages=stages, clock=clock)
 
     def close() -> None:
         namespaces.close()
         filtering.close()
 
+    try:
+        pipeline = _pipeline(config, plan, namespaces, attributor, filtering, stages=stages, clock=clock)
+    except ConfigError:
+        close()
+        raise
     return Agent(
         config=config,
         filtering=filtering,

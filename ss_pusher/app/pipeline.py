@@ -90,8 +90,10 @@ class Pipeline:
     start_ms: int = 0
     ticked_at: float = 0.0
 
-    def tick(self, time_ms: int) -> Snapshot:
+    def tick(self, time_ms: int, *, export: bool = True) -> Snapshot:
         """One tick at `time_ms`, in Unix milliseconds, later than the one before.
+
+        What begins in a tick that is not exported began, for receivers, with the last one that was.
 
         Raises:
             CollectError: the kernel could not be read; nothing has changed, and the next tick goes on from the last.
@@ -133,7 +135,8 @@ class Pipeline:
         self.gauge("ss_pusher_sockets_read", sum(map(len, batches)))
         self.gauge("ss_pusher_groups", len(groups))
         self.gauge("ss_pusher_series", taken.series())
-        self.previous_ms = time_ms
+        if export:
+            self.previous_ms = time_ms
         return taken
 
     def _flows(self, batch: Attributes, kept: Bools, rows: Bools) -> Flows:

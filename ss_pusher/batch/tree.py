@@ -50,7 +50,7 @@ class ProcessTree:
         self._root = root
         self._sockets = sockets
         self._own = {root} if with_root else set()
-        self._processes: set[int] = set()
+        self._processes = set(self._own)
 
     def held_now(self) -> set[int]:
         """The sockets of the processes that `held` found last: quick, and right before a dump."""

@@ -190,12 +190,12 @@ def _counters(snapshot: Snapshot) -> Iterator[tuple[Labels, tuple[float, int]]]:
                     yield labels(column.name, **dict(pairs), **bucket), (float(values[row, number]), start_ms)
 
 
-def of_host(rises: Mapping[Labels, float], name: str) -> int:
+def of_host(rises: Mapping[Labels, float], name: str) -> float:
     """The rise of a counter of the whole host."""
-    return int(rises.get(labels(name), 0))
+    return rises.get(labels(name), 0)
 
 
-def of_groups(rises: Mapping[Labels, float], name: str, **having: str) -> int:
+def of_groups(rises: Mapping[Labels, float], name: str, **having: str) -> float:
     """The rises of all series of a family that have these labels, added up."""
     wanted = set(labels(name, **having))
-    return int(sum(rise for key, rise in rises.items() if wanted <= set(key)))
+    return sum(rise for key, rise in rises.items() if wanted <= set(key))

@@ -209,6 +209,7 @@ def test_a_file_that_a_crash_kept_from_being_deleted_is_not_sent_again(tmp_path:
         assert len(segments(path)) == 2
         (path / f"{1:016x}.segment").write_bytes(first)
     with opened(path, max_bytes=1600) as again:
+        assert again.queue.pending().requests == 3
         assert numbers(again.drain()) == [3, 4, 5]
 
 

@@ -37,6 +37,7 @@ def test_no_operation_begins_after_the_deadline(operation: Callable[[DeadlineSoc
 
 def test_no_handshake_begins_after_the_deadline() -> None:
     one, other = socket.socketpair()
+    one.settimeout(1.0)
     context = DeadlineContext(ssl.PROTOCOL_TLS_CLIENT)
     context.deadline = Deadline(lambda: 1000.0)
     context.deadline.set(1000.0)
