@@ -141,7 +141,7 @@ def _compare(console: Console, snapshots: list[Snapshot], agent: Agent, others: 
     own = sum(block.values.size for block in snapshots[-1].blocks if block.families[0].name.startswith("ss_pusher_"))
     rows = alternatives.rows(others, plan.series_per_group, fixed_series(plan) + own)
     headings = ("", "series at most", "new an hour", "of bytes", "of retransmits", "of flows")
-    title = f"Series, and what share of the host they tell, by setting; new ones judged by {seconds:.0f} s"
+    title = f"Series, and the share of the host that they tell, by setting ({seconds:.0f} s seen)"
     tables.show(console, title, tables.facts(rows, headings))
 
 

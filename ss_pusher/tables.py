@@ -89,8 +89,8 @@ def facts(rows: Iterable[Sequence[str]], headings: Sequence[str] = ()) -> Table:
     rows = list(rows)
     table = Table(box=None, pad_edge=False, show_header=bool(headings))
     for number in range(max(map(len, rows), default=0)):
-        heading = headings[number] if headings else ""
-        table.add_column(heading, justify="right" if number else "left", no_wrap=True)
+        heading = headings[number].replace(" ", "\n") if headings else ""
+        table.add_column(heading, justify="right" if number else "left", vertical="bottom", no_wrap=True)
     for row in rows:
         table.add_row(*row)
     return table

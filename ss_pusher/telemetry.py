@@ -59,7 +59,7 @@ TABLE: Final[tuple[Family, ...]] = (
     _gauge("ss_pusher_samples_pending", "Samples in the endpoint's queue."),
     _gauge("ss_pusher_queue_bytes", "Bytes in the endpoint's queue.", unit="bytes"),
     _counter("ss_pusher_sent_bytes_total", "Bytes of request bodies that the endpoint accepted.", unit="bytes"),
-    _counter("ss_pusher_requests_total", "Requests, by outcome: accepted, rejected, retry or held."),
+    _counter("ss_pusher_requests_total", "Requests, by outcome: accepted, rejected, retry, held, split or downgrade."),
     _counter("ss_pusher_request_seconds_total", "Time spent in requests, answers included.", unit="seconds"),
     _gauge(
         "ss_pusher_queue_highest_sent_timestamp_seconds",

@@ -91,8 +91,9 @@ def test_what_a_process_calls_itself_is_no_order_to_the_terminal(capsys: pytest.
 def test_facts_stand_under_their_headings() -> None:
     output = io.StringIO()
     console = Console(file=output, width=80)
-    tables.show(console, "Facts", tables.facts([("series", "12", "3"), ("bytes", "1", "20")], ("", "one", "other")))
+    tables.show(console, "Facts", tables.facts([("series", "12", "3"), ("bytes", "1", "20")], ("", "one", "the other")))
     assert output.getvalue().splitlines()[2:] == [
+        "               the",
         "        one  other",
         "series   12      3",
         "bytes     1     20",

@@ -8,7 +8,6 @@ from dataclasses import replace
 from importlib import import_module
 from typing import Final, TypeAlias
 
-import msgspec
 import numpy as np
 
 from ss_pusher.app.agent import Agent, finish_all
@@ -21,7 +20,6 @@ from ss_pusher.batch.pace import Pace
 from ss_pusher.batch.sockets import Dumps, JobSockets
 from ss_pusher.batch.summary import Summary
 from ss_pusher.config import Config
-from ss_pusher.errors import SpoolError
 from ss_pusher.loop import Clock, Loop
 from ss_pusher.metrics import host
 from ss_pusher.model import Block, HistogramBlock, Snapshot
@@ -163,22 +161,15 @@ class Session:
     def _open(self) -> list[Endpoint]:
         from ss_pusher.app.sinks import make_endpoints  # noqa: PLC0415 - an HTTP client: after the job has begun
 
-        def make(config: Config) -> list[Endpoint]:
-            return make_endpoints(
-                config,
-                self._clock,
-                self._telemetry,
-                stale_on_exit=True,
-                lasts=lambda block: block.families[0].name not in self._flow_families,
-                method=lambda: "PUT" if self._outcome and self._outcome.exit_code == 0 else "POST",
-            )
-
-        config = self._config()
-        try:
-            return make(config)
-        except SpoolError as error:
-            logger.warning("%s; what cannot be sent now is lost", error)
-            return make(msgspec.structs.replace(config, spool=msgspec.structs.replace(config.spool, directory=None)))
+        return make_endpoints(
+            self._config(),
+            self._clock,
+            self._telemetry,
+            stale_on_exit=True,
+            lasts=lambda block: block.families[0].name not in self._flow_families,
+            method=lambda: "PUT" if self._outcome and self._outcome.exit_code == 0 else "POST",
+            beside=True,
+        )
 
     def _outcome_only(self, outcome: Outcome | None, _began_ms: int) -> OwnMetrics:
         return tuple(outcomes.blocks(self._began, outcome)), ()

@@ -39,7 +39,7 @@ def once(path: Path) -> bool:
     config = read_config(path)
     _need_a_sink(config, path)
     clock = Clock()
-    endpoints = partial(make_endpoints, config, clock, stale_on_exit=False)
+    endpoints = partial(make_endpoints, config, clock, stale_on_exit=False, beside=True)
     return build_agent(config, endpoints, clock).once()
 
 

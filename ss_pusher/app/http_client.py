@@ -1,14 +1,21 @@
 """HTTP clients of endpoints, made of their sections."""
 
+import os
+import time
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from typing import Final
 from urllib.parse import unquote, urlunsplit
 
-from ss_pusher.config import Authorization, BasicAuth, OAuth2, Pushgateway, RemoteWrite, Secret, TlsConfig, Url
-from ss_pusher.send import auth, oauth2
+from ss_pusher.config import Authorization, BasicAuth, OAuth2, Pushgateway, RemoteWrite, Secret, SigV4, TlsConfig, Url
+from ss_pusher.errors import ConfigError
+from ss_pusher.send import auth, oauth2, sigv4
+from ss_pusher.send.aws import AwsKeyChain
 from ss_pusher.send.http import Authorize, Client
 from ss_pusher.send.session import HttpSettings
 from ss_pusher.send.tls import TlsSettings
+
+_AMAZON_PROMETHEUS: Final = "aps"
 
 
 def make_client(section: RemoteWrite | Pushgateway) -> Client:
@@ -39,12 +46,15 @@ def _identity(section: RemoteWrite | Pushgateway) -> Authorize | None:
         return _basic_auth(section.basic_auth)
     if section.authorization:
         return _authorization(section.authorization)
-    if isinstance(section, RemoteWrite):
-        if section.bearer_token or section.bearer_token_file:
-            return auth.authorization("Bearer", _secret(section.bearer_token, section.bearer_token_file))
-        if section.oauth2:
-            return _oauth2(section.oauth2)
-    return None
+    return _identity_of_remote_write(section) if isinstance(section, RemoteWrite) else None
+
+
+def _identity_of_remote_write(section: RemoteWrite) -> Authorize | None:
+    if section.bearer_token or section.bearer_token_file:
+        return auth.authorization("Bearer", _secret(section.bearer_token, section.bearer_token_file))
+    if section.oauth2:
+        return _oauth2(section.oauth2)
+    return _sigv4(section.sigv4) if section.sigv4 else None
 
 
 def _basic_auth(section: BasicAuth) -> Authorize:
@@ -65,6 +75,25 @@ def _oauth2(section: OAuth2) -> Authorize:
         scopes=section.scopes,
         parameters={name: value.reveal() for name, value in section.endpoint_params.items()},
     )
+
+
+def _sigv4(section: SigV4) -> Authorize:
+    """Signs for Amazon's managed Prometheus. Raises ConfigError where nothing says in which region that is."""
+    environment = dict(os.environ)
+    region = section.region or environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
+    if not region:
+        raise ConfigError(["remote_write: sigv4: name the region, here or as AWS_REGION"])
+    if section.access_key and section.secret_key:
+        environment |= {"AWS_ACCESS_KEY_ID": section.access_key, "AWS_SECRET_ACCESS_KEY": section.secret_key.reveal()}
+    keys = AwsKeyChain(
+        Client(HttpSettings()),
+        environment,
+        region,
+        time.time,
+        profile=section.profile or "",
+        role_arn=section.role_arn or "",
+    )
+    return sigv4.SigV4(keys, region, _AMAZON_PROMETHEUS, time.time)
 
 
 def _secret(inline: Secret | None, file: Path | None) -> auth.ReadSecret:

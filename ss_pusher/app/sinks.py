@@ -1,6 +1,7 @@
 """The endpoints of a configuration, each with its queue, its connection and its thread."""
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -15,8 +16,10 @@ from ss_pusher.encode import text
 from ss_pusher.encode.remote_write_v1 import RemoteWriteV1Encoder
 from ss_pusher.encode.remote_write_v2 import RemoteWriteV2Encoder
 from ss_pusher.encode.reshape import downgrade, merge, split
+from ss_pusher.errors import SpoolError
 from ss_pusher.loop import Clock
 from ss_pusher.model import Block, Protocol, Request, Snapshot
+from ss_pusher.queue.directory import deposit
 from ss_pusher.queue.memory import MemoryQueue
 from ss_pusher.queue.spool import Spool
 from ss_pusher.send.dispatch import Limits, Reshape
@@ -26,6 +29,8 @@ from ss_pusher.send.remote_write import ProtocolChoice, RemoteWrite
 from ss_pusher.send.verdict import Accepted
 from ss_pusher.send.worker import Worker
 from ss_pusher.telemetry import Telemetry
+
+logger = logging.getLogger(__name__)
 
 _PROTOCOLS: Final = {
     "auto": None,
@@ -55,9 +60,10 @@ def wanted_endpoints(
     stale_on_exit: bool,
     lasts: Callable[[Block], bool] = lambda _: False,
     method: Callable[[], Method] = lambda: "PUT",
+    beside: bool = False,
 ) -> Iterator[Wanted]:
     """All of them; the arguments are those of `make_endpoints`."""
-    make = _Sinks(config, clock, telemetry, stale_on_exit=stale_on_exit, lasts=lasts, method=method)
+    make = _Sinks(config, clock, telemetry, stale_on_exit=stale_on_exit, lasts=lasts, method=method, beside=beside)
     names = _names(config)
     common = (config.external_labels, config.spool)
     for section in config.remote_write:
@@ -84,12 +90,19 @@ def make_endpoints(
     stale_on_exit: bool,
     lasts: Callable[[Block], bool] = lambda _: False,
     method: Callable[[], Method] = lambda: "PUT",
+    beside: bool = False,
 ) -> list[Endpoint]:
     """All of them, not yet started. `stale_on_exit` is what holds where the configuration does not say.
 
-    `lasts` says which series do not end with the command, `method` how the next push to a Pushgateway goes.
+    `lasts` says which series do not end with the command, `method` how the next push to a Pushgateway goes. `beside`
+    is for a command that may run beside an agent: it leaves what it cannot send to the agent that has the spool.
+
+    Raises:
+        SpoolError: the spool cannot be used, or, unless `beside`, another process has it.
     """
-    wanted = wanted_endpoints(config, clock, telemetry, stale_on_exit=stale_on_exit, lasts=lasts, method=method)
+    wanted = wanted_endpoints(
+        config, clock, telemetry, stale_on_exit=stale_on_exit, lasts=lasts, method=method, beside=beside
+    )
     return [each.make() for each in wanted]
 
 
@@ -129,7 +142,9 @@ class _Sinks:
         stale_on_exit: bool,
         lasts: Callable[[Block], bool],
         method: Callable[[], Method],
+        beside: bool,
     ) -> None:
+        self._beside = beside
         self._config = config
         self._clock = clock
         self._telemetry = telemetry
@@ -206,23 +221,34 @@ class _Sinks:
 
         return PushgatewayEndpoint(name, worker, encode, lambda deadline: isinstance(sink.finish(deadline), Accepted))
 
-    def _memory(self, name: str, *, latest: bool = False) -> MemoryQueue:
+    def _memory(
+        self, name: str, *, latest: bool = False, leave: Callable[[Sequence[Request]], None] | None = None
+    ) -> MemoryQueue:
         return MemoryQueue(
             max_bytes=self._config.spool.max_bytes,
             max_age=self._config.spool.max_age,
             dropped=partial(self._dropped, name),
             now=self._clock.wall,
             max_requests=1 if latest else None,
+            leave=leave,
         )
 
     def _waiting(self, name: str) -> Spool | MemoryQueue:
         """The endpoint's queue; on disk in a directory of its own, since names may hold what file names may not."""
-        directory = self._config.spool.directory
-        return self._memory(name) if directory is None else self._spool(name, directory)
+        if self._config.spool.directory is None:
+            return self._memory(name)
+        directory = self._config.spool.directory / f"endpoint-{quote(name, safe='')}"
+        try:
+            return self._spool(name, directory)
+        except SpoolError as error:
+            if not self._beside:
+                raise
+            logger.info("%s; what cannot be sent is left there", error)
+            return self._memory(name, leave=partial(_leave, directory))
 
     def _spool(self, name: str, directory: Path) -> Spool:
         return Spool(
-            directory / f"endpoint-{quote(name, safe='')}",
+            directory,
             max_bytes=self._config.spool.max_bytes,
             max_age=self._config.spool.max_age,
             dropped=partial(self._dropped, name),
@@ -232,3 +258,11 @@ class _Sinks:
 
     def _dropped(self, endpoint: str, reason: str, samples: int) -> None:
         self._telemetry.add("ss_pusher_samples_dropped_total", samples, endpoint=endpoint, reason=reason)
+
+
+def _leave(directory: Path, requests: Sequence[Request]) -> None:
+    """Leave what was not sent to whoever has the spool. If the disk does not take it, only the samples are lost."""
+    try:
+        deposit(directory, requests)
+    except SpoolError as error:
+        logger.warning("%s; %d samples are lost", error, sum(request.samples for request in requests))

@@ -7,7 +7,7 @@ import numpy as np
 
 from ss_pusher.model import Block, Family, HistogramBlock, Labels, MetricType
 
-RESERVED: Final = ("ss_flow_", "ss_tcp_", "ss_pusher_")
+RESERVED: Final = ("ss_flow_", "ss_tcp_", "ss_pusher_", "push_time_seconds", "push_failure_time_seconds")
 """A metric with one of these names would be one name with two meanings, which a Pushgateway refuses as a whole."""
 
 _COUNTERS: Final = ("_total", "_count", "_sum")

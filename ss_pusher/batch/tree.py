@@ -7,22 +7,32 @@ from typing import Final
 
 _PROC: Final = Path("/proc")
 _PARENT: Final = 1  # among the fields of stat after the command's name, which may hold anything
-_SHORTEST: Final = 2
+_LONGEST_STAT: Final = 4096
 
 
 def parents(proc: Path = _PROC) -> dict[int, int]:
     """The parent of every process that can be seen."""
     found = {}
     for name in os.listdir(proc):  # noqa: PTH208 - names, no paths
-        if not name.isdecimal():
-            continue
-        try:
-            fields = (proc / name / "stat").read_bytes().rpartition(b")")[2].split()
-        except OSError:  # it ended meanwhile
-            continue
-        if len(fields) >= _SHORTEST:
-            found[int(name)] = int(fields[_PARENT])
+        if name.isdecimal():
+            fields = _read(f"{proc}/{name}/stat").rpartition(b")")[2].split(maxsplit=_PARENT + 1)
+            if len(fields) > _PARENT:
+                found[int(name)] = int(fields[_PARENT])
     return found
+
+
+def _read(path: str) -> bytes:
+    """A file's beginning, and nothing where the process has ended. Twice as fast as a file object."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        return os.read(descriptor, _LONGEST_STAT)
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)
 
 
 def descendants(root: int, parent_of: Mapping[int, int]) -> set[int]:

@@ -78,7 +78,7 @@ class TlsConfig(Section, frozen=True, kw_only=True):
 
 
 class OAuth2(Section, frozen=True, kw_only=True):
-    """OAuth 2.0 client credentials, RFC 6749 section 4.4. Needs the extra `ss_pusher[oauth2]`."""
+    """OAuth 2.0 client credentials, RFC 6749 section 4.4."""
 
     client_id: Annotated[Name, Meta(description="The client's name.")]
     client_secret: Annotated[Password | None, Meta(description="The client's secret; a file keeps it out of here.")] = (
@@ -99,7 +99,7 @@ class OAuth2(Section, frozen=True, kw_only=True):
 
 
 class SigV4(Section, frozen=True, kw_only=True):
-    """Signatures for Amazon's managed service, AWS Signature Version 4. Needs the extra `ss_pusher[sigv4]`."""
+    """Signatures for Amazon's managed service, AWS Signature Version 4."""
 
     region: Annotated[Name | None, Meta(description="The region; by default that of the AWS credential chain.")] = None
     access_key: Annotated[
@@ -180,7 +180,7 @@ class QueueConfig(Section, frozen=True, kw_only=True):
         Meta(description="Bytes in one request's body at most; 0 sets no limit. Amazon's service takes 1MB.", ge=0),
     ] = 0
     batch_send_deadline: Annotated[
-        Duration, Meta(description="How long samples may wait for a request to fill up.", gt=0)
+        Duration, Meta(description="Taken as Prometheus has it; here each tick is sent at once.", gt=0)
     ] = 5.0
     min_backoff: Annotated[Duration, Meta(description="The first pause after a failed request.", gt=0)] = 1.0
     max_backoff: Annotated[

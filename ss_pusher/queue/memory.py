@@ -18,7 +18,8 @@ class MemoryQueue:
 
     What waits is dropped from its oldest end, never what is leased: over `max_bytes`, over `max_age` (seconds by
     the newest sample), or over `max_requests`, which is 1 for a sink where only the latest snapshot means anything.
-    `dropped` is told the reason and the number of samples, and must not call back.
+    `dropped` is told the reason and the number of samples, and must not call back. What still waits at the end is
+    handed to `leave`, which may keep it for another process.
     """
 
     def __init__(
@@ -29,11 +30,13 @@ class MemoryQueue:
         dropped: Callable[[str, int], None],
         now: Callable[[], float],
         max_requests: int | None = None,
+        leave: Callable[[Sequence[Request]], None] | None = None,
     ) -> None:
         self._max_bytes = max_bytes
         self._max_age = max_age
         self._max_requests = max_requests
         self._dropped = dropped
+        self._leave = leave
         self._now = now
         self._requests: deque[Request] = deque()
         self._leased = 0
@@ -98,7 +101,12 @@ class MemoryQueue:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Nothing to give back: what still waits is lost with the process."""
+        """The end: what still waits is left to another process, or lost with this one."""
+        with self._changed:
+            waiting, self._requests = self._requests, deque()
+            self._leased = self._samples = self._bytes = 0
+        if self._leave and waiting:
+            self._leave(tuple(waiting))
 
     def _take_leased(self) -> None:
         for _ in range(self._leased):

@@ -20,7 +20,10 @@ HELD_FOR_AT_MOST: Final = 300.0
 """Seconds between tries while a setting waits to be mended."""
 REQUESTS_A_SECOND: Final = 10.0
 BURST: Final = 20
-"""How fast a backlog goes out: with 2,000 samples a request, 6 hours of 10,000 series at 15 s take 12 minutes."""
+"""How fast a backlog goes out: with 5,000 samples a request, 6 hours of 10,000 series at 15 s take 5 minutes; after an
+outage 15, see `pace`."""
+OUTAGE: Final = 60.0
+"""Seconds of failures after which others will have a backlog as we do."""
 TRIES_TO_FIND_THE_BAD: Final = 64
 """Requests spent on one refused batch to isolate what is wrong: enough for 2 bad samples among 10,000."""
 
@@ -116,6 +119,7 @@ class Dispatcher:
         self._pace = Pace(REQUESTS_A_SECOND, BURST, clock)
         self._backoff = Backoff(limits.min_backoff, limits.max_backoff, uniform)
         self._patience = Backoff(limits.min_backoff, HELD_FOR_AT_MOST - HELD_FOR_AT_LEAST, uniform)
+        self._failing_since: float | None = None
         self._parts = 0  # requests at the head of the queue that must go alone
         self._tries = 0
         self.held = False
@@ -192,9 +196,15 @@ class Dispatcher:
                 self._reject(request, reason, words, min(written, request.samples))
         self._parts = max(self._parts - 1, 0)
         self._queue.acknowledge()
+        self._recover()
         self._backoff.reset()
         self._patience.reset()
         return 0.0
+
+    def _recover(self) -> None:
+        if self._failing_since is not None and self._clock() - self._failing_since >= OUTAGE:
+            self._pace.begin_slowly()
+        self._failing_since = None
 
     def _accept(self, request: Request, written: int) -> None:
         self._sent(request, written)
@@ -213,6 +223,8 @@ class Dispatcher:
     def _keep(self, request: Request, verdict: Retry | Held) -> float:
         self._count("ss_pusher_samples_retried_total", request.samples)
         self._queue.release()
+        if self._failing_since is None:
+            self._failing_since = self._clock()
         if isinstance(verdict, Held):
             self._log.tell(Condition.HELD, verdict.words)
             return HELD_FOR_AT_LEAST + self._patience.next()

@@ -1,6 +1,7 @@
 """The agent as a process that pushes to a real Prometheus, which is asked what the flows moved."""
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,14 +10,11 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-import pytest
-
 from tests.accounting.traffic import GENTLE, Books, End, Task, working
-from tests.command import PATIENCE, Running, running, written
+from tests.command import Running, running, written
 from tests.end_to_end.relay import relay
 from tests.hosts import Host
-from tests.servers import Labels, Prometheus
-from tests.waiting import wait_for
+from tests.servers import Prometheus
 
 INTERVAL: Final = 0.2
 CONFIG: Final = """
@@ -43,10 +41,6 @@ class Site:
         """The one value of a PromQL expression; NaN if it has none."""
         return next(iter(self.prometheus.query(expression, at).values()), float("nan"))
 
-    def task(self, flows: int, seed: int) -> Task:
-        addresses = (self.servers.ipv4, self.servers.ipv6)
-        return Task(flows, seed, addresses, endings=GENTLE, server=self.servers.name)
-
     def settle(self, books: Books) -> float:
         """Wait until the end of every flow has arrived; the Unix time of the last sample that says so."""
         expected = books.all().flows / 2  # the clients' ends
@@ -66,6 +60,16 @@ def site(pair: tuple[Host, Host], prometheus: Prometheus, directory: Path, group
             yield here
 
 
+def exchange(here: Site, flows: int, *seeds: int) -> Books:
+    """So many flows of a process each, to their end."""
+    addresses = (here.servers.ipv4, here.servers.ipv6)
+    tasks = [Task(flows, seed, addresses, endings=GENTLE, server=here.servers.name) for seed in seeds]
+    with working(here.clients, *tasks) as workers:
+        books = workers.books()
+        workers.release()
+    return books
+
+
 def clients_end(books: Books) -> End:
     return sum((end for key, end in books.ends.items() if key.endswith("/out")), End())
 
@@ -76,15 +80,9 @@ def rise(points: list[tuple[float, float]]) -> float:
     return sum(after - before if after >= before else after for before, after in pairwise(values))
 
 
-def stored(here: Site, name: str) -> dict[Labels, list[tuple[float, float]]]:
-    return here.prometheus.samples(name)
-
-
 def test_promql_gives_every_byte(host_pair: tuple[Host, Host], prometheus: Prometheus, tmp_path: Path) -> None:
     with site(host_pair, prometheus, tmp_path) as here:
-        with working(here.clients, here.task(2000, 1), here.task(2000, 2)) as workers:
-            books = workers.books()
-            workers.release()
+        books = exchange(here, 5000, 1, 2)
         last = here.settle(books)
         end = clients_end(books)
         # Asked at the time of a sample, about counters that begin at 0, increase() has nothing to extrapolate.
@@ -105,11 +103,9 @@ def test_what_is_stored_adds_up_while_groups_enter_and_leave(
     host_pair: tuple[Host, Host], prometheus: Prometheus, tmp_path: Path
 ) -> None:
     with site(host_pair, prometheus, tmp_path, groups=2) as here:
-        with working(here.clients, here.task(2000, 1), here.task(2000, 2)) as workers:
-            books = workers.books()
-            workers.release()
+        books = exchange(here, 5000, 1, 2)
         here.settle(books)
-        groups = stored(here, "ss_flow_sent_bytes_total")
+        groups = here.prometheus.samples("ss_flow_sent_bytes_total")
         assert here.value("ss_pusher_groups_evicted_total") > 0
         assert here.agent.stop() == 0
     assert sum(map(rise, groups.values())) == clients_end(books).sent
@@ -119,11 +115,25 @@ def test_an_agent_that_was_suspended_misses_ticks_and_nothing_else(
     host_pair: tuple[Host, Host], prometheus: Prometheus, tmp_path: Path
 ) -> None:
     with site(host_pair, prometheus, tmp_path) as here:
-        with working(here.clients, here.task(500, 1)) as workers:
-            books = workers.books()
-            workers.release()
+        books = exchange(here, 500, 1)
         here.agent.process.send_signal(signal.SIGSTOP)
-        pushed = stored(here, "ss_tcp_sent_bytes_total")
-        while suspended_for < 5 * INTERVAL:
-            pass
+        suspended_at = time.monotonic()
+        seed = 2
+        while time.monotonic() < suspended_at + 5 * INTERVAL:
+            books += exchange(here, 300, seed)
+            seed += 1
         here.agent.process.send_signal(signal.SIGCONT)
+        books += exchange(here, 500, seed)
+        last = here.settle(books)
+        here.agent.wait_for(
+            lambda: here.value("ss_pusher_ticks_missed_total") >= 4, "it is said that ticks were missed"
+        )
+        sent = here.value("sum(increase(ss_flow_sent_bytes_total[1h]))", last)
+        counters = here.prometheus.samples('{__name__=~"ss_.+_total"}')
+        assert here.agent.stop() == 0
+    assert sent == clients_end(books).sent
+    assert len(counters) > 50
+    for key, points in counters.items():
+        for (time_before, before), (time_after, after) in pairwise(points):
+            assert time_before < time_after, key
+            assert before <= after, key

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
+from ss_pusher.batch.outcome import FAMILIES
 from tests import command, needs, servers
-from tests.batch.jobs import GROUP, peer, sent, settings, value
+from tests.batch.jobs import GROUP, peer, sent, settings, talk, value
 from tests.end_to_end.relay import relay
 from tests.hosts import Host
 from tests.servers import labels
@@ -126,9 +127,8 @@ def test_kubernetes(pushgateway: servers.Pushgateway, tmp_path: Path, host: Host
         place = Place(tmp_path, gateway)
         arguments = [place.here(argument) for argument in sidecar["args"]]
         with command.running(tmp_path, *arguments, prefix=host.command()) as agent, peer(listen) as ours:
-            agent.wait_for(lambda: pushgateway.groups(), "the sidecar has looked once")
-            talk = "import socket; socket.create_connection(('127.0.0.1', %d)).sendall(bytes(999))" % ours.port
-            subprocess.run(host.command(sys.executable, "-c", talk), check=True, timeout=30)
+            agent.wait_for(pushgateway.groups, "the sidecar has looked once")
+            subprocess.run(host.command(*talk(ours.port, 999, 0.1)), check=True, timeout=30)
             assert agent.stop(signal.SIGTERM) == 0
             assert sent(pushgateway, "ss_pusher", ours.port) == 999
 
@@ -166,7 +166,5 @@ def test_prune(place: Place, pushgateway: servers.Pushgateway) -> None:
 
 
 def test_the_metrics_are_those_that_are_documented() -> None:
-    from ss_pusher.batch.outcome import FAMILIES
-
     documented = set(re.findall(r"ss_pusher_job_[a-z_]+", TEXT))
     assert documented == {family.name for family in FAMILIES}

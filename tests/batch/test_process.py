@@ -20,7 +20,7 @@ NOBODY = "http://127.0.0.1:1"
 @pytest.fixture
 def config(tmp_path: Path) -> str:
     """A configuration whose gateway is not there: what cannot be pushed changes nothing of all this."""
-    return command.written(tmp_path, f"{{shutdown_deadline: 300ms, pushgateway: [{{url: '{NOBODY}'}}]}}")
+    return command.written(tmp_path, f"{{shutdown_deadline: 50ms, pushgateway: [{{url: '{NOBODY}'}}]}}")
 
 
 @pytest.mark.parametrize("code", [0, 1, 3, 255])
@@ -192,7 +192,7 @@ def test_as_pid_1_it_passes_on_what_stops_a_container(config: str, tmp_path: Pat
     script = "trap 'exit 8' TERM; echo ready; while :; do sleep 0.05; done"
     with command.running(tmp_path, "run", "--config", config, "--", "sh", "-c", script, prefix=as_pid_1()) as job:
         job.wait_for(lambda: "ready" in job.said(), "the job began")
-        (first,) = Path(f"/proc/{job.process.pid}/task/{job.process.pid}/children").read_text().split() or [0]
+        (first,) = Path(f"/proc/{job.process.pid}/task/{job.process.pid}/children").read_text().split()
         os.kill(int(first), signal.SIGTERM)
         assert job.process.wait(20) == 8
 

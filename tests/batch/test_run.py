@@ -1,11 +1,17 @@
 """What is told of a job: its own flows, all of them and no others, and how it ended."""
 
+import os
+import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from ss_pusher.attribute.cgroup import mount_point
 from tests import command, hosts, needs, servers
 from tests.batch.jobs import (
     GROUP,
@@ -91,6 +97,59 @@ def test_children_and_orphans_are_the_jobs_too(pushgateway: servers.Pushgateway,
         result = command.run("run", "--config", config, "--job", "j", "--", *job, prefix=prefix(way))
         assert result.returncode == 0, result.stderr
         assert sent(pushgateway, "j", ours.port) == 321_000
+
+
+INHERITED = """
+import os, socket, sys, time
+os.write(int(sys.argv[2]), bytes(700))
+with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as connection:
+    connection.sendall(bytes(50))
+    time.sleep(0.8)
+"""
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_connection_that_was_there_before_the_job_is_not_its_own(
+    pushgateway: servers.Pushgateway, tmp_path: Path, way: str
+) -> None:
+    with peer() as ours, socket.create_connection(("127.0.0.1", ours.port)) as before:
+        before.sendall(bytes(5000))
+        config, job = settings(tmp_path, pushgateway.url), python(INHERITED, ours.port, before.fileno())
+        argv = [*prefix(way), command.EXECUTABLE, "run", "--config", config, "--job", "j", "--", *job]
+        subprocess.run(argv, pass_fds=[before.fileno()], check=True, timeout=command.PATIENCE)
+        assert sent(pushgateway, "j", ours.port) == 50
+
+
+def test_alone_in_a_cgroup_the_wrapper_does_not_tell_its_own_pushes(
+    pushgateway: servers.Pushgateway, tmp_path: Path
+) -> None:
+    with peer() as ours, a_cgroup() as directory:
+        enter = ["sh", "-c", f'echo 0 > {directory}/cgroup.procs; exec "$@"', "sh"]
+        config, job = settings(tmp_path, pushgateway.url), talk(ours.port, 600, 1.5)
+        options = ["--job", "j", "--interval", "100ms"]
+        result = command.run("run", "--config", config, *options, "--", *job, prefix=enter)
+        assert result.returncode == 0, result.stderr
+        assert not list(directory.glob("ss-pusher-run-*"))
+        assert sent(pushgateway, "j", ours.port) == 600
+    ports = {dict(key).get("service_port") for key in pushgateway.metrics()}
+    assert str(urlsplit(pushgateway.url).port) not in ports
+
+
+@contextmanager
+def a_cgroup() -> Iterator[Path]:
+    """An empty cgroup of the cgroup2 file system."""
+    needs.root()
+    mount = mount_point(Path("/")) or needs.unavailable("no cgroup2 file system is mounted")
+    directory = mount / f"ss-pusher-test-{os.getpid()}"
+    try:
+        directory.mkdir()
+    except OSError as error:
+        needs.unavailable(f"no cgroup can be made here: {error.strerror}")
+    try:
+        yield directory
+    finally:
+        wait_for(lambda: not (directory / "cgroup.procs").read_text(), "all in the cgroup have ended")
+        directory.rmdir()
 
 
 def test_a_cgroup_that_was_made_is_removed(pushgateway: servers.Pushgateway, tmp_path: Path) -> None:
@@ -279,3 +338,14 @@ def test_a_job_behind_a_nat_is_told(nat: hosts.Nat, pushgateway: servers.Pushgat
         result = command.run("run", "--config", config, "--job", "j", "--", *job, prefix=nat.client.command())
         assert result.returncode == 0, result.stderr
         assert sent(pushgateway, "j", ours.port) == 4000
+
+
+def test_the_last_success_outlives_a_restart_of_the_gateway(tmp_path: Path) -> None:
+    with servers.pushgateway(tmp_path) as gateway:
+        run(settings(tmp_path, gateway.url), "true", options=["--job", "j"])
+        succeeded = value(gateway, "ss_pusher_job_last_success_time_seconds", job="j")
+        assert succeeded
+    with servers.pushgateway(tmp_path) as gateway:
+        run(settings(tmp_path, gateway.url), "false", options=["--job", "j"])
+        assert value(gateway, "ss_pusher_job_last_success_time_seconds", job="j") == succeeded
+        assert value(gateway, "ss_pusher_job_success", job="j") == 0

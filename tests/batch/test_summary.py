@@ -1,5 +1,7 @@
 """The table of a summary, to the letter."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from ss_pusher.batch.summary import Summary
@@ -13,7 +15,7 @@ NAMES = (
 )
 
 
-def snapshot(rows: dict[Labels, tuple[float, ...]], names: tuple[str, ...] = NAMES) -> Snapshot:
+def snapshot(rows: Mapping[Labels, tuple[float, ...]], names: tuple[str, ...] = NAMES) -> Snapshot:
     families = tuple(Family(name, MetricType.GAUGE, "") for name in names)
     values = np.array(list(rows.values()), np.float64).reshape(-1, len(names)).T
     return Snapshot(1, 0, (Block(families, tuple(rows), values, np.zeros(len(rows), np.int64)),))
@@ -33,9 +35,9 @@ def test_the_most_bytes_come_first_and_the_worst_rtt_is_remembered() -> None:
     }
     summary.observe(snapshot(rows))
     assert summary.text() == (
-        "peer                                sent  received   worst rtt  retransmits\n"
+        "peer                                 sent  received   worst rtt  retransmits\n"
         "[2001:db8::7]:443 unit=a.service  5.0 GiB       0 B           -            0\n"
-        "10.0.0.1:443                       100 B   2.0 KiB  250.000 ms            3\n"
+        "10.0.0.1:443                        100 B   2.0 KiB  250.000 ms            3\n"
     )
 
 

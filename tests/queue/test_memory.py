@@ -1,14 +1,17 @@
 """The queue in memory: the laws of every queue, and its bounds."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ss_pusher.model import Pending, Request
+from ss_pusher.queue.directory import deposit
 from ss_pusher.queue.memory import QUEUE_FULL, SUPERSEDED, TOO_OLD, MemoryQueue
 from tests.queue.laws import FOR_EVER, PLENTY, QueueMachine, request
+from tests.queue.spools import opened
 from tests.waiting import wait_for
 
 LONG = 20.0
@@ -140,6 +143,23 @@ def test_bytes_never_exceed_the_bound_and_every_sample_is_accounted_for(
 
     dropped = sum(samples for _, samples in bounded.dropped)
     assert acknowledged + dropped + bounded.queue.pending().samples == sum(size for size, _ in steps)
+
+
+def test_what_still_waits_at_the_end_is_left_to_another_process(tmp_path: Path) -> None:
+    def leave(requests: Sequence[Request]) -> None:
+        deposit(tmp_path / "spool", requests)
+
+    with opened(tmp_path / "spool") as spool:  # it is the other process that has it
+        queue = MemoryQueue(max_bytes=PLENTY, max_age=FOR_EVER, dropped=unexpected, now=lambda: 0.0, leave=leave)
+        for number in (1, 2, 3):
+            queue.put(request(number))
+        queue.lease(0.0)
+        queue.acknowledge()
+        queue.lease(0.0)
+        queue.close()
+        queue.close()
+        spool.queue.put(request(4))
+        assert spool.drain() == [request(2), request(3), request(4)]
 
 
 def test_a_lease_waits_for_something_to_come() -> None:

@@ -12,11 +12,13 @@ from ss_pusher.model import Protocol, Request
 from ss_pusher.send.dispatch import (
     HELD_FOR_AT_LEAST,
     HELD_FOR_AT_MOST,
+    OUTAGE,
     TRIES_TO_FIND_THE_BAD,
     Dispatcher,
     Limits,
     Reshape,
 )
+from ss_pusher.send.pace import SLOWEST
 from ss_pusher.send.verdict import Accepted, Downgrade, Held, Rejected, Retry, Split, Verdict
 from ss_pusher.telemetry import Telemetry
 from tests.send.endpoints import NAME, RESHAPE, Clock, Judge, batch, halves, in_turn, joined, memory_queue
@@ -195,6 +197,18 @@ def test_a_backlog_goes_at_a_bounded_rate() -> None:
     endpoint.drain()
 
     assert endpoint.clock.now - started == pytest.approx(10.0, rel=0.05)  # 20 at once, then 10 a second
+
+
+@pytest.mark.parametrize(("outage", "gap"), [(OUTAGE + 90, 1 / SLOWEST), (OUTAGE / 4, 0.0)])
+def test_after_an_outage_a_backlog_goes_slowly_and_after_a_hiccup_as_ever(outage: float, gap: float) -> None:
+    away = [True]
+    endpoint = Endpoint(lambda _: Retry("away") if away[0] else Accepted())
+    endpoint.put(b"\x01", b"\x02", b"\x03", b"\x04")
+    over = endpoint.clock.now + outage
+    while endpoint.clock.now < over:
+        endpoint.step()
+    away[0] = False
+    assert [endpoint.step() for _ in range(3)] == pytest.approx([gap, gap, gap])
 
 
 def test_without_a_way_to_reshape_requests_go_as_they_are() -> None:

@@ -1,0 +1,91 @@
+"""How a configuration becomes endpoints: names, queues, who has the spool."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ss_pusher.app.sinks import make_endpoints
+from ss_pusher.config import Config, parse
+from ss_pusher.errors import SpoolError
+from ss_pusher.loop import Clock
+from ss_pusher.model import Block, Family, MetricType, Snapshot
+from ss_pusher.queue.spool import Spool
+from ss_pusher.telemetry import Telemetry
+
+NOBODY = "http://127.0.0.1:1/api/v1/write"
+
+
+def config(text: str) -> Config:
+    return parse(text.encode(), "test", directory=Path()).config
+
+
+def spooled(directory: Path) -> Config:
+    return config(f"remote_write: [{{url: '{NOBODY}', name: there}}]\nspool: {{directory: {directory}}}\n")
+
+
+def names(text: str) -> list[str]:
+    return [e.name for e in make_endpoints(config(text), Clock(), Telemetry(), stale_on_exit=False)]
+
+
+def open_spool(directory: Path) -> Spool:
+    return Spool(
+        directory / "endpoint-there",
+        max_bytes=1 << 20,
+        max_age=3600,
+        dropped=lambda _reason, _samples: None,
+        damaged=lambda: None,
+        now=Clock().wall,
+    )
+
+
+def pushed_and_ended(directory: Path, *, beside: bool) -> None:
+    family = Family("a_total", MetricType.COUNTER, "An a.")
+    time_ms = time.time_ns() // 1_000_000
+    snapshot = Snapshot(time_ms, 0, (Block((family,), ((),), np.array([[1.0]]), np.array([0])),))
+    (endpoint,) = make_endpoints(spooled(directory), Clock(), Telemetry(), stale_on_exit=False, beside=beside)
+    endpoint.start()
+    endpoint.push(snapshot)
+    assert not endpoint.finish(snapshot.time_ms + 1, Clock().monotonic())
+
+
+def test_an_endpoint_is_called_by_its_name_or_its_host_and_never_like_another() -> None:
+    text = """
+    remote_write:
+      - {url: "http://user:secret@mimir.example:9009/api/v1/push"}
+      - {url: "http://mimir.example:9009/other"}
+      - {url: "http://mimir.example:9009/third", name: gateway.example:9091}
+    pushgateway: [{url: "http://gateway.example:9091"}]
+    """
+    assert names(text) == [
+        "mimir.example:9009",
+        "mimir.example:9009#2",
+        "gateway.example:9091",
+        "gateway.example:9091#2",
+    ]
+
+
+def test_what_was_not_sent_waits_in_the_spool(tmp_path: Path) -> None:
+    pushed_and_ended(tmp_path, beside=False)
+    spool = open_spool(tmp_path)
+    assert spool.pending().requests > 0
+    spool.close()
+
+
+def test_two_agents_do_not_share_a_spool(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path)
+    with pytest.raises(SpoolError, match="used by another process"):
+        make_endpoints(spooled(tmp_path), Clock(), Telemetry(), stale_on_exit=False)
+    spool.close()
+
+
+def test_a_command_beside_an_agent_leaves_to_it_what_it_could_not_send(tmp_path: Path) -> None:
+    of_agent = open_spool(tmp_path)
+    pushed_and_ended(tmp_path, beside=True)
+    before = of_agent.pending().requests
+    of_agent.close()
+    of_next = open_spool(tmp_path)
+    assert before == 0
+    assert of_next.pending().requests > 0
+    of_next.close()
