@@ -1,4 +1,4 @@
-"""Measures what the ledger costs for each open socket and tick, on made-up sockets, and writes it into the documentation."""
+"""Measures what the ledger costs a socket and tick, on made-up sockets, and writes it into the documentation."""
 
 import argparse
 import sys
@@ -93,7 +93,7 @@ def _measure(case: Case, count: int) -> float:
 
 def _flows(pool: Sockets, rows: Rows, moved: int) -> Flows:
     chosen = pool.take(rows)
-    info = {name: column + column.dtype.type(moved) for name, column in chosen.info.items()}
+    info = {name: np.add(column, moved, dtype=column.dtype) for name, column in chosen.info.items()}
     keys = np.zeros((_WORDS, len(rows)), np.uint64) + chosen.cookie % np.uint64(100)
     return Flows(replace(chosen, info=info), keys.T, np.ones(len(rows), np.bool_))
 

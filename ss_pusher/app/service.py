@@ -108,7 +108,8 @@ class Service:
             logger.warning("the old configuration goes on")
         else:
             self._say("a new configuration: reading")
-        self._manager.ready()
+        if self._ready:
+            self._manager.ready()
 
     def _take(self, config: Config) -> None:
         """Go on with another configuration; whatever is raised, nothing has changed."""

@@ -59,6 +59,7 @@ class Attributor:
         """Learn from one whole dump of a namespace, LISTEN rows and all: once a tick, before `attribute`."""
         listeners, _ = self._namespace(namespace)
         listeners.observe(sockets, self._clock())
+        self._processes.observe(sockets.inode, namespace)
 
     def attribute(self, sockets: Sockets, namespace: str = "") -> Attributes:
         """The labels of these sockets: of the dump last observed, or closed ones, which carry less."""
@@ -93,6 +94,7 @@ class Attributor:
         """Drop what was learned of network namespaces that went away."""
         for namespace in namespaces:
             self._namespaces.pop(namespace, None)
+            self._processes.forget(namespace)
 
     def cgroups(self) -> Mapping[int, Cgroup]:
         """The cgroups that sockets were lately in, by id: what a filter can tell the kernel."""

@@ -1,5 +1,6 @@
 """Which process holds a socket: one pass over /proc/*/fd for the sockets that are not known yet (proc_pid_fd(5))."""
 
+import itertools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,9 @@ from ss_pusher.model import F64, U32, Bools, Rows
 
 KEEP_SECONDS: Final = 300.0
 """How long an answer, also that nobody was found, stands before it is looked up again."""
+
+_FIRST: Final = 1
+"""There is always a process of this number."""
 
 
 def pids(proc: Path) -> list[int]:
@@ -54,14 +58,22 @@ class Processes:
         self._pids: U32 = np.empty(0, np.uint32)  # 0: nobody was found
         self._until: F64 = np.empty(0, np.float64)
         self._commands: dict[int, str] = {}
+        self._dumped: dict[str, U32] = {}  # the inodes of the last dump of each network namespace
+
+    def observe(self, inodes: U32, namespace: str) -> None:
+        """What the sockets of a dump are: the next pass looks for those of all namespaces, and not of one alone."""
+        self._dumped[namespace] = inodes
+
+    def forget(self, namespace: str) -> None:
+        """Look no more for the sockets of a namespace that went away."""
+        self._dumped.pop(namespace, None)
 
     def look_up(self, inodes: U32) -> U32:
         """U32[n]: the process of each inode; 0 where it is not known, and for inode 0."""
         at, found = self._find(inodes)
-        unknown = np.unique(inodes[~found & (inodes != 0)])
-        if len(unknown) and self._pace.due():
+        if not (found | (inodes == 0)).all() and self._pace.due():
             with self._pace.timed():
-                self._learn(unknown)
+                self._learn(self._unknown(np.concatenate([inodes, *self._dumped.values()])))
             at, found = self._find(inodes)
         holders = np.zeros(len(inodes), np.uint32)
         holders[found] = self._pids[at[found]]
@@ -76,6 +88,12 @@ class Processes:
             return np.zeros(len(inodes), np.intp), np.zeros(len(inodes), np.bool_)
         at = np.minimum(np.searchsorted(self._inodes, inodes), len(self._inodes) - 1)
         return at, (self._inodes[at] == inodes) & (self._until[at] > self._clock())
+
+    def _unknown(self, inodes: U32) -> U32:
+        """Each of `inodes` once of which there is no answer that stands."""
+        _, found = self._find(inodes)
+        unknown: U32 = np.unique(inodes[~found & (inodes != 0)])
+        return unknown
 
     def _learn(self, unknown: U32) -> None:
         holders = self._pass(set(unknown.tolist()))
@@ -108,18 +126,24 @@ def missing_privilege(root: Path) -> str:
     proc = root / "proc"
     visible = pids(proc)
     refused = sum(not _readable(proc / f"{pid}/fd") for pid in visible)
-    if not refused:
+    if refused:
+        which = f"{refused} of {len(visible)} processes belong to other users and may not be looked into"
+    elif _FIRST not in visible:
+        which = f"processes of other users are hidden (hidepid, proc(5)), only {len(visible)} can be seen"
+    else:
         return ""
     return (
-        f"pid and command: {refused} of {len(visible)} processes belong to other users and may not be looked into, so "
-        "their sockets stay without; give CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH (for the systemd unit, the drop-in "
-        "process-names.conf does), or run as root"
+        f"pid and command: {which}, so their sockets stay without; give CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH (for "
+        "the systemd unit, the drop-in process-names.conf does), or run as root"
     )
 
 
 def _readable(directory: Path) -> bool:
+    """Whether the directory can be listed and its links be read: a capability for each (proc_pid_fd(5))."""
     try:
-        os.scandir(directory).close()
+        with os.scandir(directory) as descriptors:
+            for descriptor in itertools.islice(descriptors, 1):
+                os.readlink(descriptor.path)  # noqa: PTH115 - what the pass does
     except FileNotFoundError:  # it ended meanwhile
         return True
     except OSError:

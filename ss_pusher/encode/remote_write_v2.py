@@ -31,4 +31,3 @@ class RemoteWriteV2Encoder:
     def stale(self, time_ms: int) -> list[Request]:
         """Markers that end every series of the last snapshot, later than it even when the clock stood still."""
         return [request for part in self._parts for request in part.stale(time_ms)]
-

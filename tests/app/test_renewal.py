@@ -19,7 +19,8 @@ from tests.end_to_end.pipeline import said
 from tests.hosts import Host
 
 BASE = "collect: {loopback: true}\ngroup: {by: [direction, service_port]}\n"
-DROPS = "filter: [{drop: {service_ports: [PORT]}}]\n"
+IN_THE_KERNEL = "filter: [{drop: {remote_networks: [127.0.0.0/8]}}]\n"
+AFTER_THE_READ = "filter: [{drop: {service_ports: [PORT]}}]\n"
 SENT = "ss_tcp_sent_bytes_total"
 
 
@@ -80,8 +81,9 @@ def test_counters_go_on_exactly_when_what_they_count_stays_the_same(host: Host, 
         assert here.of_host(SENT) == 1230
 
 
-def test_a_flow_that_a_new_filter_lets_through_is_not_taken_for_a_new_one(host: Host) -> None:
-    with renewable(host, BASE + DROPS) as (here, beyond):
+@pytest.mark.parametrize("drops", [IN_THE_KERNEL, AFTER_THE_READ])
+def test_a_flow_that_a_new_filter_lets_through_is_not_taken_for_a_new_one(host: Host, drops: str) -> None:
+    with renewable(host, BASE + drops) as (here, beyond):
         here.tick()
         connection = beyond.connect()
         connection.ask(100_000)
@@ -90,14 +92,17 @@ def test_a_flow_that_a_new_filter_lets_through_is_not_taken_for_a_new_one(host: 
         assert here.of_host(SENT) == 0
         connection.ask(7)
         assert here.of_host(SENT) == 7
-        here.renew(BASE + DROPS)
+        here.renew(BASE + drops)
         connection.ask(50)
         assert here.of_host(SENT) == 7
         assert here.of_host("ss_tcp_flows_lost_total") == 0
 
 
+@pytest.mark.parametrize(
+    "group", ["{by: [service_port]}", "{by: [direction, service_port], prefix: {ipv4: 8}}"], ids=["by", "prefix"]
+)
 def test_other_groups_begin_anew_and_the_agents_own_counters_go_on(
-    host: Host, caplog: pytest.LogCaptureFixture
+    host: Host, caplog: pytest.LogCaptureFixture, group: str
 ) -> None:
     with renewable(host, BASE) as (here, beyond), caplog.at_level("INFO"):
         here.tick()
@@ -109,7 +114,7 @@ def test_other_groups_begin_anew_and_the_agents_own_counters_go_on(
             here.agent.pipeline.start_ms,
             here.agent.pipeline.previous_ms,
         )
-        here.renew(BASE.replace("direction, ", ""))
+        here.renew(f"collect: {{loopback: true}}\ngroup: {group}\n")
         assert "begin anew" in caplog.text
         assert here.agent.telemetry is telemetry
         assert here.agent.pipeline.start_ms == start_ms

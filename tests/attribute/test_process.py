@@ -5,6 +5,7 @@ import os
 import platform
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -80,6 +81,27 @@ def test_what_is_missing_is_said_only_to_whom_it_is_missing() -> None:
         assert missing_privilege(Path("/")) == ""
 
 
+def test_that_links_may_not_be_read_is_missing_too() -> None:
+    """CAP_DAC_READ_SEARCH alone lists the descriptors of others, and CAP_SYS_PTRACE reads where they lead."""
+    needs.root()
+    only = ("--inh-caps=-all,+dac_read_search", "--bounding-set=-all,+dac_read_search", "--reuid=65534")
+    assert "CAP_SYS_PTRACE" in said_to(needs.command("setpriv"), *only, "--ambient-caps=+dac_read_search")
+
+
+def test_that_processes_are_hidden_is_missing_too() -> None:
+    needs.root()
+    hidden = 'mount -t proc -o hidepid=invisible proc /proc && exec "$@"'
+    assert "hidepid" in said_to(
+        needs.command("unshare"), "-m", "sh", "-c", hidden, "sh", needs.command("setpriv"), "--reuid=65534"
+    )
+
+
+def said_to(*prefix: str) -> str:
+    """What is missing, in a process that is started by the command `prefix`."""
+    code = "from ss_pusher.attribute.process import *; print(missing_privilege(Path('/')))"
+    return subprocess.run([*prefix, sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+
+
 def test_of_several_processes_that_hold_a_socket_the_first_is_named() -> None:
     with socket.socket() as own:
         argv = [needs.command("cat")]
@@ -115,6 +137,17 @@ def test_a_socket_that_is_known_is_not_looked_for_again_until_its_time_is_over(m
         assert passes == 2
         assert pids(processes, *inodes) == [os.getpid()] * 3
         assert passes == 3
+
+
+def test_one_pass_finds_the_sockets_of_the_dumps_of_all_namespaces() -> None:
+    ticks = iter(range(1_000))
+    processes = Processes(Path("/"), lambda: float(next(ticks)))  # a pass takes long, and so rests long
+    with socket.socket() as one, socket.socket() as other, socket.socket() as gone:
+        inodes = [os.fstat(each.fileno()).st_ino for each in (one, other, gone)]
+        for inode, namespace in zip(inodes, ("", "blue", "red"), strict=True):
+            processes.observe(np.array([inode], np.uint32), namespace)
+        processes.forget("red")
+        assert [pids(processes, inode) for inode in inodes] == [[os.getpid()], [os.getpid()], [0]]
 
 
 def test_answers_whose_time_is_over_take_no_memory() -> None:

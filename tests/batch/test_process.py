@@ -4,6 +4,7 @@ import os
 import pty
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -11,10 +12,11 @@ import pytest
 
 from tests import command, needs, servers
 from tests.batch.jobs import NUMBERS, python, run, settings, value
-from tests.send.scripted import Peer, scripted
+from tests.send.scripted import Peer, reply, scripted
 from tests.waiting import wait_for
 
 NOBODY = "http://127.0.0.1:1"
+PATIENCE = 20.0
 
 
 @pytest.fixture
@@ -74,15 +76,22 @@ def test_options_after_the_command_are_the_jobs(config: str) -> None:
 
 
 def test_whoever_reads_the_output_sees_its_end_when_the_job_ends(tmp_path: Path) -> None:
-    """A gateway that hangs holds the wrapper, but not the pipe."""
-    with scripted(lambda peer: peer.wait_until_closed()) as gateway:
-        config = command.written(tmp_path, f"{{shutdown_deadline: 2s, pushgateway: [{{url: '{gateway.url}'}}]}}")
+    """A gateway that answers only after that holds the wrapper, but not the pipe."""
+    read = threading.Event()
+
+    def answers(peer: Peer) -> bool | None:
+        read.wait(PATIENCE)
+        return reply(202)(peer)
+
+    with scripted(answers) as gateway:
+        config = command.written(tmp_path, f"{{shutdown_deadline: 5s, pushgateway: [{{url: '{gateway.url}'}}]}}")
         argv = [command.EXECUTABLE, "run", "--config", config, "--", "echo", "done"]
-        with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             assert process.stdout is not None
             assert process.stdout.read() == b"done\n"
-            assert process.poll() is None
-            assert process.wait(20) == 0
+            read.set()
+            assert process.communicate(timeout=PATIENCE)[1] == b""  # the push was not given up
+        assert process.returncode == 0
 
 
 @pytest.mark.parametrize("line", ["SigBlk", "SigIgn", "SigCgt"])

@@ -4,15 +4,13 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from ss_pusher.attribute.cgroup import mount_point
 from tests import command, hosts, needs, servers
+from tests.attribute.cgroups import new_cgroup
 from tests.batch.jobs import (
     GROUP,
     SETTINGS,
@@ -123,7 +121,7 @@ def test_a_connection_that_was_there_before_the_job_is_not_its_own(
 def test_alone_in_a_cgroup_the_wrapper_does_not_tell_its_own_pushes(
     pushgateway: servers.Pushgateway, tmp_path: Path
 ) -> None:
-    with peer() as ours, a_cgroup() as directory:
+    with peer() as ours, new_cgroup(f"ss-pusher-test-{os.getpid()}") as directory:
         enter = ["sh", "-c", f'echo 0 > {directory}/cgroup.procs; exec "$@"', "sh"]
         config, job = settings(tmp_path, pushgateway.url), talk(ours.port, 600, 1.5)
         options = ["--job", "j", "--interval", "100ms"]
@@ -133,23 +131,6 @@ def test_alone_in_a_cgroup_the_wrapper_does_not_tell_its_own_pushes(
         assert sent(pushgateway, "j", ours.port) == 600
     ports = {dict(key).get("service_port") for key in pushgateway.metrics()}
     assert str(urlsplit(pushgateway.url).port) not in ports
-
-
-@contextmanager
-def a_cgroup() -> Iterator[Path]:
-    """An empty cgroup of the cgroup2 file system."""
-    needs.root()
-    mount = mount_point(Path("/")) or needs.unavailable("no cgroup2 file system is mounted")
-    directory = mount / f"ss-pusher-test-{os.getpid()}"
-    try:
-        directory.mkdir()
-    except OSError as error:
-        needs.unavailable(f"no cgroup can be made here: {error.strerror}")
-    try:
-        yield directory
-    finally:
-        wait_for(lambda: not (directory / "cgroup.procs").read_text(), "all in the cgroup have ended")
-        directory.rmdir()
 
 
 def test_a_cgroup_that_was_made_is_removed(pushgateway: servers.Pushgateway, tmp_path: Path) -> None:
@@ -266,6 +247,28 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as connection:
         time.sleep(0.02)
     connection.sendall(bytes(500))
 """
+
+
+MOVES_ON = """
+import socket, sys, time
+first, *later = (socket.create_connection(("127.0.0.1", int(port))) for port in sys.argv[1:])
+first.sendall(bytes(5000))
+time.sleep(0.7)
+first.close()
+for _ in range(20):
+    for connection in later:
+        connection.sendall(bytes(100))
+    time.sleep(0.05)
+"""
+
+
+def test_what_the_job_did_long_ago_is_told_in_the_end(pushgateway: servers.Pushgateway, tmp_path: Path) -> None:
+    """A group that ranks low now would leave an agent's selection."""
+    limit = "limit: {top: [{by: throughput, count: 1}], hold: 0}, "
+    config = command.written(tmp_path, SETTINGS.format(pushgateway.url).replace("{", "{" + limit, 1))
+    with peer() as first, peer() as second, peer() as third:
+        run(config, *python(MOVES_ON, first.port, second.port, third.port), options=["--job", "j"])
+        assert sent(pushgateway, "j", first.port) == 5000
 
 
 def test_a_summary_says_whom_the_job_talked_to(pushgateway: servers.Pushgateway, tmp_path: Path) -> None:
