@@ -10,7 +10,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import cycle
 from multiprocessing.connection import Connection
@@ -27,7 +27,7 @@ from ss_pusher.netlink.closed import ClosedFlows
 
 BEGIN: Final = "<!-- the rate of closes, by make bench, from here -->"
 END: Final = "<!-- to here: the rate of closes -->"
-RATES: Final = (10_000, 20_000, 30_000, 40_000, 60_000, 1_000_000)  # the last one is out of reach
+RATES: Final = "10000,20000,30000,40000,60000,1000000"  # the last one is out of reach
 CLOSERS: Final = 2
 RMEM_MAX: Final = 212_992  # what Linux allows everyone to ask for, unless net.core.rmem_max was raised
 _LISTEN: Final = "--listen"
@@ -37,10 +37,8 @@ _SPARE_DESCRIPTORS: Final = 200
 _BURST: Final = 20  # sockets closed without a look at the clock
 _QUIET: Final = 0.5  # seconds without an announcement, after which none will come any more
 _SPAWN: Final = multiprocessing.get_context("spawn")
-_UNPRIVILEGED: Final = (
-    *("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"),
-    *("--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"),
-)
+_ROOM: Final = {"privileged": 32 << 20, "unprivileged": RMEM_MAX}
+_NOBODY: Final = 65_534
 
 
 class Heard(NamedTuple):
@@ -63,9 +61,10 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="bench.closed_flows", description=__doc__)
     parser.add_argument("--sockets", default="36000", help="how many close in a run; of a list the most (%(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="how many, of which the worst counts (%(default)s)")
+    parser.add_argument("--rates", default=RATES, help="closes a second to try, as a list (%(default)s)")
     parser.add_argument("--output", type=Path, default=DOCUMENT, help="the document to write into (%(default)s)")
     parser.add_argument(INSIDE, action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument(_LISTEN, type=int, metavar="BUFFER", help=argparse.SUPPRESS)
+    parser.add_argument(_LISTEN, choices=_ROOM, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.listen:
         _listen(options.listen)
@@ -73,7 +72,7 @@ def main(argv: Sequence[str]) -> int:
     if not options.inside:
         return in_a_namespace_of_its_own("bench.closed_flows", argv)
     sockets = min(max(int(number) for number in options.sockets.split(",")), _most())
-    results = "\n".join(_table(sockets, options.rounds))
+    results = "\n".join(_table(map(int, options.rates.split(",")), sockets, options.rounds))
     print(results)
     report.write(options.output, results, BEGIN, END)
     return 0
@@ -85,11 +84,11 @@ def _most() -> int:
     return CLOSERS * (hard - _ADDRESSES - _SPARE_DESCRIPTORS)
 
 
-def _table(sockets: int, rounds: int) -> Iterator[str]:
+def _table(rates: Iterable[int], sockets: int, rounds: int) -> Iterator[str]:
     yield from report.introduction(f"{sockets:,} sockets closed in each run, the worst of {rounds} runs.")
     yield report.row("closes a second", "lost, as root", "lost, without privileges", "CPU an announcement")
     yield report.row("---:", "---:", "---:", "---:")
-    for rate in RATES:
+    for rate in rates:
         root = [_run(rate, sockets, privileged=True) for _ in range(rounds)] if os.geteuid() == 0 else []
         plain = [_run(rate, sockets, privileged=False) for _ in range(rounds)]
         yield report.row(_reached(root + plain), _lost(root), _lost(plain), _cost(root + plain))
@@ -172,19 +171,20 @@ def _connect(listener: socket.socket) -> tuple[socket.socket, socket.socket]:
 @contextmanager
 def _listener(*, privileged: bool) -> Iterator[subprocess.Popen[str]]:
     """A process that listens from now on, until it gets a line; then it prints what it heard."""
-    dropped, buffer = ((), 32 << 20) if privileged else (_UNPRIVILEGED, RMEM_MAX)
-    if os.geteuid() != 0:
-        dropped = ()
-    command = [*dropped, sys.executable, "-m", "bench.closed_flows", _LISTEN, str(buffer)]
+    command = [sys.executable, "-m", "bench.closed_flows", _LISTEN, "privileged" if privileged else "unprivileged"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         if process.stdout is None or process.stdout.readline() != "ready\n":
             raise RuntimeError("the listener did not start")
         yield process
 
 
-def _listen(receive_buffer: int) -> None:
+def _listen(how: str) -> None:
     plan = make_plan(parse(b"{}", "benchmark", directory=Path()).config, kernel_fields())
-    with ClosedFlows(tuple(AddressFamily), fields(plan), loopback=True, receive_buffer=receive_buffer) as closed:
+    if how == "unprivileged" and os.geteuid() == 0:
+        os.setgroups([])
+        os.setresgid(_NOBODY, _NOBODY, _NOBODY)
+        os.setresuid(_NOBODY, _NOBODY, _NOBODY)  # no capability outlives it
+    with ClosedFlows(tuple(AddressFamily), fields(plan), loopback=True, receive_buffer=_ROOM[how]) as closed:
         print("ready", flush=True)
         before = time.process_time()
         sys.stdin.readline()

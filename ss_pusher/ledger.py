@@ -88,7 +88,14 @@ class _Steps:
 
     before: tuple[_Known, ...]  # looked through as if it were one table; joined, it would be copied in each tick
     rows: Rows  # [flows], where each stands in it; -1: it is new
+    same: int | None  # the part of it that has just these flows in this order; None: none has
     unheard: _Known  # those before of which nothing is said now
+
+    def at(self, columns: Sequence[npt.NDArray[_Item]]) -> npt.NDArray[_Item]:
+        """What columns of `before` say of each flow; 0 of one that is new."""
+        if self.same is not None:
+            return columns[self.same]
+        return np.concatenate([*columns, np.zeros(1, columns[0].dtype)])[self.rows]
 
 
 class Ledger:
@@ -167,10 +174,10 @@ class Ledger:
         seems to has fallen, and began again from 0. If it is one of `LIFE`, so did all but those of `_OUTLIVE`.
         """
         found = steps.rows >= 0
-        anew: Bools = found & (_at(steps.rows, [known.endpoints for known in steps.before]) != flows.endpoints)
+        anew: Bools = found & (steps.at([known.endpoints for known in steps.before]) != flows.endpoints)
         columns = zip(self._kernel, flows.counters, *(known.counters for known in steps.before), strict=True)
         for moved, (name, column, *before) in zip(into, columns, strict=False):
-            difference = column - _at(steps.rows, before)
+            difference = column - steps.at(before)
             fell = difference.view(f"i{difference.itemsize}") < 0
             moved[:] = np.where(fell, column, difference)
             if name in LIFE:
@@ -190,11 +197,12 @@ class Ledger:
 def _follow(flows: _Known, before: tuple[_Known, ...]) -> _Steps:
     """Find each flow among those known before."""
     rows = _find(flows.cookie, np.concatenate([known.cookie for known in before]))
+    same = next((part for part, known in enumerate(before) if np.array_equal(flows.cookie, known.cookie)), None)
     silent = np.ones(sum(map(len, before)), dtype=np.bool_)
     silent[rows[rows >= 0]] = False
     parts = np.split(silent, np.cumsum([len(known) for known in before])[:-1])
     unheard = (known.take(part & (known.word != _Word.ENDED)) for known, part in zip(before, parts, strict=True))
-    return _Steps(before, rows, reduce(_Known.join, unheard))
+    return _Steps(before, rows, same, reduce(_Known.join, unheard))
 
 
 def _await(unheard: _Known, *, complete: bool) -> tuple[_Known, _Known]:
@@ -214,11 +222,6 @@ def _recall(final: _Known, steps: _Steps) -> _Known:
     """What was known of each flow that ended; of one that never was in a dump, what its event says."""
     (before,) = steps.before
     return before.join(final).take(np.where(steps.rows >= 0, steps.rows, len(before) + np.arange(len(final))))
-
-
-def _at(rows: Rows, columns: Sequence[npt.NDArray[_Item]]) -> npt.NDArray[_Item]:
-    """The values in these rows of columns laid end to end; 0 for row -1."""
-    return np.concatenate([*columns, np.zeros(1, columns[0].dtype)])[rows]
 
 
 def _joined(*parts: npt.NDArray[_Item]) -> npt.NDArray[_Item]:
@@ -250,11 +253,9 @@ def each_once(sockets: Sockets) -> Sockets:
 
 
 def _endpoints(sockets: Sockets) -> U64:
-    """A fingerprint of each socket's addresses and ports [n]; `_NO_PEER` where it was disconnected."""
-    ports = sockets.local_port.astype(np.uint64) << np.uint64(16) | sockets.remote_port
-    mixed = ports * np.uint64(0x9E3779B97F4A7C15)
-    for words in (sockets.local, sockets.remote):
-        for word in words.T:
-            mixed = (mixed ^ (mixed >> np.uint64(29)) ^ word) * np.uint64(0xD6E8FEB86659FD93)
+    """A fingerprint of each socket's peer and ports [n]; `_NO_PEER` where it was disconnected."""
+    mixed = sockets.local_port.astype(np.uint64) << np.uint64(16) | sockets.remote_port
+    for word in sockets.remote.T:
+        mixed = (mixed ^ (mixed >> np.uint64(29)) ^ word) * np.uint64(0xD6E8FEB86659FD93)
     mixed[sockets.remote_port == 0] = _NO_PEER
     return mixed

@@ -91,6 +91,12 @@ class Telemetry:
         with self._lock:
             self._values[name][tuple(sorted(labels.items()))] = value
 
+    def forget(self, **labels: str) -> None:
+        """Drop every series that has these labels: what they were about is gone."""
+        with self._lock:
+            for name, series in self._values.items():
+                self._values[name] = {key: value for key, value in series.items() if not labels.items() <= set(key)}
+
     def value(self, name: str, **labels: str) -> float:
         """The current value; 0 for what was never counted."""
         with self._lock:

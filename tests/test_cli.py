@@ -151,7 +151,7 @@ def test_all_that_is_on_stderr_parses_where_json_is_wanted(tmp_path: Path, argum
         done = run("once", "--config", written(tmp_path, text), *arguments, **environment)
         assert done.returncode == code
         records = [json.loads(line) for line in done.stderr.splitlines()]
-        assert len(records) >= 2
+        assert records
         assert all({"time", "level", "logger", "message"} <= set(record) for record in records)
 
 

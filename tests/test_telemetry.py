@@ -88,3 +88,13 @@ def test_nothing_that_any_thread_counts_is_lost() -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(count, range(4)))
     assert telemetry.value(TICKS, outcome="ok") == 8000
+
+
+def test_what_is_gone_is_forgotten_and_the_rest_not() -> None:
+    telemetry = Telemetry()
+    for endpoint in ("a", "b"):
+        telemetry.add("ss_pusher_samples_dropped_total", 3, endpoint=endpoint, reason="too_old")
+        telemetry.set("ss_pusher_samples_pending", 5, endpoint=endpoint)
+    telemetry.forget(endpoint="a")
+    labels = [labels for block in telemetry.blocks(0) for labels in block.labels]
+    assert labels == [(("endpoint", "b"), ("reason", "too_old")), (("endpoint", "b"),)]

@@ -1,22 +1,32 @@
 """Which rule of the filter is applied where, and to how many sockets: the kernel is asked with rules and without."""
 
-from collections.abc import Iterator
-from typing import Final, NamedTuple
+import logging
+import socket
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 from msgspec.structs import fields
 
+from ss_pusher.app import privilege
 from ss_pusher.app.build import make_attributor, make_filtering, rule_fields
 from ss_pusher.app.filtering import Filtering
 from ss_pusher.attribute.attributor import Attributor
 from ss_pusher.config import Conditions, Config, Rule
 from ss_pusher.config.describe import flow, plain
-from ss_pusher.model import AddressFamily, Rows, Sockets, TcpState
-from ss_pusher.netlink.dump import Dumper
+from ss_pusher.errors import ConfigError
+from ss_pusher.model import I64, AddressFamily, Rows, TcpState
+from ss_pusher.netlink.dump import Dumper, open_diag_socket
+from ss_pusher.netlink.namespaces import Namespace, find, own
+
+logger = logging.getLogger(__name__)
 
 LOOPBACK: Final = "drop what stays on this host (collect.loopback: false)"
 NO_RULE: Final = "kept: no rule matches"
 _ALL: Final = frozenset(TcpState)
+
+_Result = TypeVar("_Result")
 
 
 class Explained(NamedTuple):
@@ -28,42 +38,85 @@ class Explained(NamedTuple):
     unread: int
 
 
+class _Part(NamedTuple):
+    """What the rules did in one network namespace."""
+
+    places: tuple[str, ...]  # [rules]
+    sockets: I64  # [rules]
+    unread: I64  # [rules]
+    kept: int  # where no rule matched
+
+
 def explain(config: Config) -> list[Explained]:
-    """Each rule in its order, then what none matched. Sockets that listen are always read, and not counted.
+    """Each rule in its order, then what none matched, over all namespaces of the configuration.
+
+    Sockets that listen are always read, and not counted. Where a rule is decided may differ between namespaces.
 
     Raises:
+        ConfigError: other network namespaces are wanted without the privilege to enter them.
         CollectError: the kernel could not be read.
         UnsupportedHostError: it cannot tell of its sockets at all.
     """
-    attributor = make_attributor(config)
+    wanted = set(config.collect.namespaces)
+    if wanted != {"self"} and not privilege.has(privilege.CAP_SYS_ADMIN):
+        raise ConfigError([privilege.NAMESPACES])
+    for text in privilege.missing(config):
+        logger.warning("%s", text)
+    found = {namespace.name: namespace for namespace in find(wanted, own())}
+    attributor = make_attributor(config, lambda name: _call(found[name], socket.if_nameindex))
     filtering = make_filtering(config, attributor)
     try:
-        with Dumper() as dumper:
-            return list(_explained(config, attributor, filtering, dumper))
+        parts = [part for each in found.values() for part in _explained(config, attributor, filtering, each)]
     finally:
         filtering.close()
-
-
-def _explained(config: Config, attributor: Attributor, filtering: Filtering, dumper: Dumper) -> Iterator[Explained]:
-    families = [AddressFamily[name.upper()] for name in config.collect.families]
-    asked = rule_fields(config)
-    everything = dumper.dump(families, _ALL, asked, congestion=True)
-    attributor.observe(everything)
-    filtering.compile()
-    # Names that rules need are learned, so that what is compiled now is what an agent has after its first tick.
-    filtering.decided(everything, attributor.attribute(everything))
-    program = filtering.compile()
-    read = dumper.dump(families, program.states, asked, bytecode=program.bytecode)
-    rest = dumper.dump(families, _ALL, asked)
-    stayed = np.isin(everything.cookie, rest.cookie) & (everything.state != TcpState.LISTEN)
-    there = _decided(attributor, filtering, everything, np.flatnonzero(stayed))
-    unread = _decided(
-        attributor, filtering, everything, np.flatnonzero(stayed & ~np.isin(everything.cookie, read.cookie))
-    )
     names = [*([] if config.collect.loopback else [LOOPBACK]), *map(_written, config.filter)]
-    for row in zip(names, program.places, there, unread, strict=True):
-        yield Explained(*row)
-    yield Explained(NO_RULE, "", int(np.count_nonzero(stayed)) - sum(there), 0)
+    rows = [_row(name, number, parts) for number, name in enumerate(names)]
+    return [*rows, Explained(NO_RULE, "", sum(part.kept for part in parts), 0)]
+
+
+def _row(name: str, number: int, parts: list[_Part]) -> Explained:
+    places = sorted({part.places[number] for part in parts})
+    return Explained(
+        name,
+        " or ".join(places),
+        sum(int(part.sockets[number]) for part in parts),
+        sum(int(part.unread[number]) for part in parts),
+    )
+
+
+def _call(namespace: Namespace, function: Callable[[], _Result]) -> _Result:
+    return namespace.call(function) if namespace.name else function()
+
+
+def _explained(config: Config, attributor: Attributor, filtering: Filtering, namespace: Namespace) -> Iterator[_Part]:
+    """What the rules do in a namespace; nothing of one that cannot be entered."""
+    name = namespace.name
+    inside = partial(_call, namespace, open_diag_socket)
+    try:
+        first = inside()
+    except OSError as error:
+        logger.warning("network namespace %s cannot be entered: %s", name, error)
+        return
+    families = [AddressFamily[family.upper()] for family in config.collect.families]
+    asked = rule_fields(config)
+    with Dumper(inside, first=first) as dumper:
+        everything = dumper.dump(families, _ALL, asked, congestion=True)
+        attributor.observe(everything, name)
+        filtering.compile(name)
+        # Names that rules need are learned, so that what is compiled now is what an agent has after its first tick.
+        filtering.decided(everything, attributor.attribute(everything, name))
+        program = filtering.compile(name)
+        read = dumper.dump(families, program.states, asked, bytecode=program.bytecode)
+        rest = dumper.dump(families, _ALL, asked)
+    stayed = np.isin(everything.cookie, rest.cookie) & (everything.state != TcpState.LISTEN)
+
+    def decided(rows: Rows) -> I64:
+        part = everything.take(rows)
+        return filtering.decided(part, attributor.attribute(part, name))
+
+    there = decided(np.flatnonzero(stayed))
+    unread = decided(np.flatnonzero(stayed & ~np.isin(everything.cookie, read.cookie)))
+    yield _Part(program.places, there, unread, int(np.count_nonzero(stayed)) - int(there.sum()))
 
 
 def _written(rule: Rule) -> str:
@@ -74,9 +127,3 @@ def _written(rule: Rule) -> str:
         if (value := getattr(rule.conditions, info.name))
     }
     return f"{'keep' if rule.keeps else 'drop'}: {flow(given)}"
-
-
-def _decided(attributor: Attributor, filtering: Filtering, sockets: Sockets, rows: Rows) -> list[int]:
-    part = sockets.take(rows)
-    counts: list[int] = filtering.decided(part, attributor.attribute(part)).tolist()
-    return counts

@@ -28,7 +28,7 @@ class Filtering:
         self._loopback: Final = loopback
         self._closed_flows: Final = closed_flows
         self._hosts: Mapping[str, Collection[Address]] = {}
-        self._begin(rules)
+        self._begin(rules, known={})
 
     def close(self) -> None:
         """Resolve no more."""
@@ -37,11 +37,11 @@ class Filtering:
     def change(self, rules: Sequence[Rule]) -> None:
         """Other rules from the next `compile` on."""
         self._resolver.close()
-        self._begin(rules)
+        self._begin(rules, known=self._resolver.answers())
 
-    def _begin(self, rules: Sequence[Rule]) -> None:
+    def _begin(self, rules: Sequence[Rule], known: Mapping[str, frozenset[Address]]) -> None:
         self._rules = tuple(rules)
-        self._resolver = Resolver(host for rule in rules for host in rule.hosts)
+        self._resolver = Resolver((host for rule in rules for host in rule.hosts), known=known)
         self._resolver.start()
         self._resolver.wait(_FIRST_ANSWERS_SECONDS)
 

@@ -78,7 +78,7 @@ class Job:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # A child that was forked within the block leaves it too: it is not the job, and a lock may be held for ever there.
+        # A child that was forked in the block leaves it too: it is not the job, and a lock may be held for ever there.
         if self._process == os.getpid():
             self._finish(_exit_code(error))
 

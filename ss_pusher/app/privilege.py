@@ -32,7 +32,7 @@ def missing(config: Config) -> Iterator[str]:
     wanted = rules(config)
     by_process = any(rule.pids or rule.commands for rule in wanted)
     if by_process or not _PROCESS_LABELS.isdisjoint(group_labels(config)):
-        text = process.missing_privilege(Path("/"))
+        text = process.missing_privilege(Path("/"), may_trace=has(CAP_SYS_PTRACE))
         if text:
             yield text
     namespaces = set(config.collect.namespaces)

@@ -44,7 +44,7 @@ def run(wish: Wish, mask: process.Mask) -> int:
         ConfigError: the configuration or a label cannot be used; nothing was started.
     """
     labels = parse_labels(wish.labels) | ({"run_id": wish.run_id} if wish.run_id else {})
-    name = wish.job or Path(wish.command[0]).name
+    name = wish.job or Path(wish.command[0]).name or wish.command[0]
     config = for_job(read_config(wish.config), name, labels)
     inherited = _own_sockets()
     with _cgroup() as place:

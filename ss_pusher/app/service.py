@@ -130,6 +130,8 @@ class Service:
         began += _begin_or_say([each for each in come if each.holds in held])
         order = [each.same for each in wanted]
         self._running = sorted([*stay, *began], key=lambda running: order.index(running.wanted.same))
+        for name in {running.endpoint.name for running in leave} - {running.endpoint.name for running in self._running}:
+            before.telemetry.forget(endpoint=name)
         settle(before, after)
         self._agent = replace(after, endpoints=_endpoints(self._running))
         self._loop.interval, self._loop.splay = config.interval, splay(self._host, config.external_labels)

@@ -121,11 +121,14 @@ class Processes:
         return holders
 
 
-def missing_privilege(root: Path) -> str:
-    """What keeps this process from naming the processes of all sockets, and how to give it; empty: nothing."""
+def missing_privilege(root: Path, *, may_trace: bool) -> str:
+    """What keeps this process from naming the processes of all sockets, and how to give it; empty: nothing.
+
+    `may_trace`: it has CAP_SYS_PTRACE. What it may not read then, no capability gives.
+    """
     proc = root / "proc"
     visible = pids(proc)
-    refused = sum(not _readable(proc / f"{pid}/fd") for pid in visible)
+    refused = sum(not _readable(proc / f"{pid}/fd", links=not may_trace) for pid in visible)
     if refused:
         which = f"{refused} of {len(visible)} processes belong to other users and may not be looked into"
     elif _FIRST not in visible:
@@ -138,11 +141,11 @@ def missing_privilege(root: Path) -> str:
     )
 
 
-def _readable(directory: Path) -> bool:
-    """Whether the directory can be listed and its links be read: a capability for each (proc_pid_fd(5))."""
+def _readable(directory: Path, *, links: bool) -> bool:
+    """Whether the directory can be listed, and its links be read: each takes a capability (proc_pid_fd(5))."""
     try:
         with os.scandir(directory) as descriptors:
-            for descriptor in itertools.islice(descriptors, 1):
+            for descriptor in itertools.islice(descriptors, int(links)):
                 os.readlink(descriptor.path)  # noqa: PTH115 - what the pass does
     except FileNotFoundError:  # it ended meanwhile
         return True

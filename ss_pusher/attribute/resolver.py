@@ -23,18 +23,23 @@ def resolve(host: str) -> frozenset[Address]:
 
 
 class Resolver:
-    """Resolves `hosts` at once and every `ttl_seconds` on a thread of its own; keeps the last answer of each."""
+    """Resolves `hosts` at once and every `ttl_seconds` on a thread of its own; keeps the last answer of each.
+
+    `known` are the last answers of one before it.
+    """
 
     def __init__(
         self,
         hosts: Iterable[str],
         ttl_seconds: float = TTL_SECONDS,
         resolve: Callable[[str], frozenset[Address]] = resolve,
+        known: Mapping[str, frozenset[Address]] = MappingProxyType({}),
     ) -> None:
         self._hosts = tuple(dict.fromkeys(hosts))
         self._ttl_seconds = ttl_seconds
         self._resolve = resolve
-        self._answers: Mapping[str, frozenset[Address]] = MappingProxyType({})
+        answered = {host: known[host] for host in self._hosts if host in known}
+        self._answers: Mapping[str, frozenset[Address]] = MappingProxyType(answered)
         self._failing: set[str] = set()
         self._asked = threading.Event()
         self._stopped = threading.Event()

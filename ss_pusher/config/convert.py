@@ -165,6 +165,8 @@ def _mapping(node: yaml.Node, base: Any, steps: Steps, walk: Walk) -> object:
             key_kind.parse(key)
         except InvalidError as error:
             values[key] = _fail((*steps, key), str(error), walk)
+    # The checks between keys are asked about the right entries, so that they need not wait for the wrong ones.
+    walk.parts[steps] = {key: value for key, value in values.items() if value is not _FAILED}
     return _FAILED if _FAILED in values.values() else values
 
 
@@ -183,7 +185,7 @@ def _section(node: yaml.Node, wanted: type[Section], steps: Steps, walk: Walk) -
     for info in declared.values():
         if info.name not in values:
             values[info.name] = _default(info, steps, walk)
-    walk.parts.update({(*steps, key): value for key, value in values.items()})
+    walk.parts.update({(*steps, key): value for key, value in values.items() if value is not _FAILED})
     for check in wanted.checks:
         asked = [_part(key.split("."), steps, walk) for key in check.keys]
         if _FAILED not in asked:

@@ -11,8 +11,8 @@ _VARIABLE: Final = re.compile(r"\$\$|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*)
 
 
 def variables(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment, and HOSTNAME, which shells set but do not export."""
-    return {"HOSTNAME": uname().nodename, **environment}
+    """The environment, and HOSTNAME, which shells set but do not export; an empty one would be all hosts' name."""
+    return {**environment, "HOSTNAME": environment.get("HOSTNAME") or uname().nodename}
 
 
 def expand(text: str, known: Mapping[str, str]) -> str:

@@ -12,7 +12,8 @@ Network: TypeAlias = IPv4Network | IPv6Network
 
 MAX_PORT: Final = 65535
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")
-_HOST: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9_.])?")
+# Labels of 1 to 63 characters, and 253 in all: RFC 1035, section 2.3.4. Names in use have the underscore too.
+_HOST: Final = re.compile(r"(?!-|.{255})[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*(?<!-)\.?")
 _WHITE_OR_CONTROL: Final = re.compile(r"[\s\x00-\x1f\x7f]")
 
 

@@ -18,7 +18,8 @@ Problems: TypeAlias = Iterator[tuple[Steps, str]]
 class Check(NamedTuple):
     """A rule between keys, which may lie deeper (group.by): `find` takes their values, and yields what is wrong where.
 
-    It is asked only when each of these values is right by itself, so that it sees no half-built ones.
+    It is asked only when each of these values is right by itself, so that it sees no half-built ones; of a mapping
+    like external_labels it sees the entries that are right.
     """
 
     keys: tuple[str, ...]

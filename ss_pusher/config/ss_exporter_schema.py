@@ -9,6 +9,7 @@ from ss_pusher.config.filter import Pid
 from ss_pusher.config.section import Check, Section, Steps
 from ss_pusher.config.values import Cidr, HostName, Name, Number
 
+Bound: TypeAlias = Annotated[Number, Meta(gt=0)]
 Port: TypeAlias = Annotated[int, Meta(ge=0, le=65535)]
 
 
@@ -21,8 +22,8 @@ class Active(Section, frozen=True, kw_only=True):
 class Latency(Active, frozen=True, kw_only=True):
     """The histogram: 2.x writes bucket_bounds, 3.x bucketBounds."""
 
-    bucket_bounds: tuple[Number, ...] = ()
-    bucketBounds: tuple[Number, ...] = ()  # noqa: N815 - as it is written there
+    bucket_bounds: tuple[Bound, ...] = ()
+    bucketBounds: tuple[Bound, ...] = ()  # noqa: N815 - as it is written there
 
 
 class Histograms(Active, frozen=True, kw_only=True):

@@ -39,7 +39,8 @@ COUNTERS: Final[tuple[FlowCounter, ...]] = (
         "flows_lost",
         LedgerField.LOST,
         Preset.ALL,
-        "Connections that vanished without an announcement: what they moved after the last tick is not known.",
+        "Connections that vanished while announcements of closed sockets were lost, or were not asked for: what they "
+        "moved after the last tick is not known.",
         host=True,
     ),
 )

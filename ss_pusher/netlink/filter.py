@@ -89,8 +89,8 @@ UNDECIDED: Final = Bounds(certain=False, possible=True)
 
 def compile_rules(rules: Sequence[Rule], known: Known) -> Program:
     """The most of the rules that the kernel can apply in `MAX_BYTES`. Its answer still has to pass the rules."""
-    states = _states(rules, known)
     bounds = [{name: _bounds(name, rule, known) for name in _conditions(rule)} for rule in rules]
+    states = _states(rules, bounds, known)
     steps = _steps([_decisive(rule, of.values()) for rule, of in zip(rules, bounds, strict=True)], rules)
     program = assemble([(_LISTENS, True), *steps.values()]) if steps else b""
     places = (_place(rule, bounds[at], states, in_program=at in steps) for at, rule in enumerate(rules))
@@ -125,18 +125,18 @@ def _decisive(rule: Rule, bounds: Iterable[Bounds]) -> Expression:
     return all_of(of.possible if rule.keeps else of.certain for of in bounds)
 
 
-def _states(rules: Sequence[Rule], known: Known) -> frozenset[TcpState]:
+def _states(rules: Sequence[Rule], bounds: Sequence[Mapping[str, Bounds]], known: Known) -> frozenset[TcpState]:
     """The states to ask for: all but those that the rules drop whatever else the socket is."""
     spared = {TcpState.TIME_WAIT} if known.closed_flows else set(TcpState) - {TcpState.LISTEN}
-    return frozenset(state for state in TcpState if state not in spared or not _drops(state, rules, known))
+    others = [[bound for name, bound in of.items() if name != "states"] for of in bounds]
+    decisive = [_decisive(rule, of) for rule, of in zip(rules, others, strict=True)]
+    return frozenset(state for state in TcpState if state not in spared or not _drops(state, rules, decisive))
 
 
-def _drops(state: TcpState, rules: Sequence[Rule], known: Known) -> bool:
-    for rule in rules:
+def _drops(state: TcpState, rules: Sequence[Rule], without_state: Sequence[Expression]) -> bool:
+    for rule, decisive in zip(rules, without_state, strict=True):
         if rule.states and state not in rule.states:
             continue
-        others = [_bounds(name, rule, known) for name in _conditions(rule) if name != "states"]
-        decisive = _decisive(rule, others)
         if rule.keeps and decisive is not False:
             return False
         if not rule.keeps and decisive is True:
@@ -204,8 +204,10 @@ def _families(rule: Rule, _known: Known) -> Bounds:
 
 def _numbered(names: Mapping[int, str], patterns: Collection[str], test: Callable[[int], Expression]) -> Bounds:
     """Where a name stands for numbers that come and go: a number that is not known may stand for it or not."""
-    same = [number for number, name in names.items() if matches(name, patterns)]
-    others = [number for number, name in names.items() if not matches(name, patterns)]
+    same: list[int] = []
+    others: list[int] = []
+    for number, name in names.items():
+        (same if matches(name, patterns) else others).append(number)
     return Bounds(any_of(map(test, same[:MAX_NUMBERS])), negated(any_of(map(test, others[:MAX_NUMBERS]))))
 
 

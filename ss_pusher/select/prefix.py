@@ -21,10 +21,10 @@ _FEWEST_GROUPS: Final = 2
 
 
 class Prefixes(NamedTuple):
-    """How long a network's prefix is, in bits of its own family; None: the family's networks are not looked at."""
+    """How long a network's prefix is, in bits of its own family. No group is longer than 32 and 128."""
 
-    ipv4: int | None = 24
-    ipv6: int | None = 48
+    ipv4: int = 24
+    ipv6: int = 48
 
 
 class Networks(NamedTuple):
@@ -72,10 +72,7 @@ def _cut(words: U64, address: KeyPart, prefixes: Prefixes) -> tuple[Bools, U64]:
     """Which keys are longer than the prefix, and all keys cut to it."""
     high, low, length = words[address.first : address.first + address.width]
     mapped = (high == 0) & (low >> np.uint64(32) == _MAPPED)
-    bits = (
-        _ADDRESS_BITS if prefixes.ipv4 is None else _MAPPED_BITS + prefixes.ipv4,
-        _ADDRESS_BITS if prefixes.ipv6 is None else prefixes.ipv6,
-    )
+    bits = (_MAPPED_BITS + prefixes.ipv4, prefixes.ipv6)
     (four_high, four_low), (six_high, six_low) = (_mask(length) for length in bits)
     target = np.where(mapped, *(np.uint64(length) for length in bits))
     cut = words.copy()

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from ss_pusher.app.explain import LOOPBACK, NO_RULE, Explained, explain
+from ss_pusher.errors import ConfigError
+from tests.attribute.test_process import as_nobody
 from tests.command import run, written
 from tests.config.parsing import config
 from tests.end_to_end.connections import service
-from tests.hosts import Host
+from tests.hosts import Host, single
 
 
 def explained(host: Host, text: str, connections: int) -> list[Explained]:
@@ -68,3 +70,29 @@ def test_the_command_shows_every_rule_with_its_numbers(tmp_path: Path, host: Hos
     rows = [line.split() for line in table.stdout.splitlines()]
     assert ["drop:", "{remote_ports:", f"['{port}']}}", "1", "1", "kernel"] in rows
     assert [row["sockets"] for row in json.loads(as_json.stdout)] == [1, 1]
+
+
+def test_the_sockets_of_every_namespace_are_counted(tmp_path: Path) -> None:
+    text = """
+collect: {loopback: true, namespaces: [named]}
+filter: [{drop: {namespaces: [{one}], remote_ports: [{port}]}}, {keep: {namespaces: [{one}, {two}]}}, {drop: {}}]
+"""
+    with single() as one, single() as two, service(at=one, clients=one) as near, service(at=two, clients=two) as far:
+        near.connect()
+        far.connect()
+        text = text.replace("{one}", one.name).replace("{two}", two.name).replace("{port}", str(near.port))
+        rows = json.loads(run("preview", "--config", written(tmp_path, text), "--explain", "--format", "json").stdout)
+    assert [(row["sockets"], row["unread"]) for row in rows[:2]] == [(1, 1), (3, 0)]
+    assert rows[0]["place"] == "after the read or kernel"
+
+
+def test_without_the_privilege_for_other_namespaces_it_is_refused() -> None:
+    wanted = config("collect: {namespaces: [named]}")
+    with pytest.raises(ConfigError, match="CAP_SYS_ADMIN"):
+        as_nobody(lambda: explain(wanted))
+
+
+def test_what_the_rules_ask_for_in_vain_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    wanted = config("filter: [{drop: {marks: [1]}}]")
+    as_nobody(lambda: explain(wanted))
+    assert "CAP_NET_ADMIN" in caplog.text

@@ -17,13 +17,15 @@ BY_PROCESS = (
 
 @pytest.mark.parametrize("text", BY_PROCESS)
 def test_without_privilege_process_names_are_said_to_be_missing(text: str) -> None:
-    (said,) = as_nobody(lambda: list(missing(config(text))))
+    wanted = config(text)
+    (said,) = as_nobody(lambda: list(missing(wanted)))
     assert "CAP_SYS_PTRACE" in said
     assert "process-names.conf" in said
 
 
 def test_without_privilege_marks_are_said_to_match_nothing() -> None:
-    (said,) = as_nobody(lambda: list(missing(config("filter: [{drop: {marks: [1]}}]"))))
+    wanted = config("filter: [{drop: {marks: [1]}}]")
+    (said,) = as_nobody(lambda: list(missing(wanted)))
     assert "CAP_NET_ADMIN" in said
 
 
@@ -31,7 +33,8 @@ def test_without_privilege_marks_are_said_to_match_nothing() -> None:
     "text", ["group: {by: [unit, user]}", "metrics: {preset: ss_exporter}", "filter: [{drop: {units: [a]}}]"]
 )
 def test_what_nobody_asks_for_is_not_missed(text: str) -> None:
-    assert as_nobody(lambda: list(missing(config(text)))) == []
+    wanted = config(text)
+    assert as_nobody(lambda: list(missing(wanted))) == []
 
 
 @pytest.mark.parametrize("text", [*BY_PROCESS, "filter: [{drop: {marks: [1]}}]"])

@@ -95,3 +95,13 @@ def test_a_closed_resolver_ends_its_thread() -> None:
     with running(resolver):
         assert resolver.wait(10)
     wait_for(lambda: "resolver" not in {thread.name for thread in threading.enumerate()}, "its thread ended")
+
+
+def test_the_last_answers_of_the_resolver_before_stand_until_there_are_others() -> None:
+    def failing(_host: str) -> frozenset[Address]:
+        raise OSError("no route")
+
+    known = {"db.example": addresses("192.0.2.1"), "unwanted.example": addresses("192.0.2.2")}
+    with running(Resolver(["db.example", "new.example"], resolve=failing, known=known)) as resolver:
+        assert resolver.wait(10)
+        assert resolver.answers() == {"db.example": addresses("192.0.2.1")}

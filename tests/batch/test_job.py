@@ -1,5 +1,6 @@
 """The block `with ss_pusher.job(…)` in programs that end in every way."""
 
+import gzip
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 from tests import command, servers
 from tests.batch.jobs import GROUP, peer, python, sent, settings, value
+from tests.send.scripted import reply, scripted
 from tests.servers import labels
 
 PATIENCE = 30.0
@@ -127,16 +129,7 @@ assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     assert program(script, 0, config=settings(tmp_path, pushgateway.url)).returncode == 0
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("{pushgateway: [{url: 'http://127.0.0.1:1'}], shutdown_deadline: 300ms}", "Connection refused"),
-        ("{pushgateway: 3}", "is not watched"),
-        ("", "no configuration"),
-    ],
-)
-def test_nothing_that_goes_wrong_is_raised_into_the_job(tmp_path: Path, text: str, words: str) -> None:
-    script = """
+BROKEN = """
 with ss_pusher.job("j", config=sys.argv[2] or None) as job:
     job.labels["no label"] = "x"
     class Broken:
@@ -147,7 +140,20 @@ with ss_pusher.job("j", config=sys.argv[2] or None) as job:
     job.registry.register(Broken())
 print("through")
 """
-    result = program(script, 0, command.written(tmp_path, text) if text else "")
+
+
+def test_nothing_that_goes_wrong_is_raised_into_the_job(tmp_path: Path) -> None:
+    with scripted(reply(400, b"not like this")) as gateway:
+        result = program(BROKEN, 0, command.written(tmp_path, f"{{pushgateway: [{{url: '{gateway.url}'}}]}}"))
+    assert (result.returncode, result.stdout) == (0, "through\n")
+    for words in ("is no label name", "registry cannot be read: broken", "not like this"):
+        assert words in result.stderr
+    assert b"ss_pusher_job_success 1" in gzip.decompress(gateway.requests[0].body)
+
+
+@pytest.mark.parametrize(("text", "words"), [("{pushgateway: 3}", "is not watched"), ("", "no configuration")])
+def test_without_a_usable_configuration_the_job_goes_on(tmp_path: Path, text: str, words: str) -> None:
+    result = program(BROKEN, 0, command.written(tmp_path, text) if text else "")
     assert (result.returncode, result.stdout) == (0, "through\n")
     assert words in result.stderr
 

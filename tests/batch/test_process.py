@@ -229,8 +229,11 @@ def test_without_a_network_the_job_goes_on(config: str, host: object) -> None:
     assert (result.returncode, result.stdout) == (5, "alone\n")
 
 
-def test_what_could_not_be_pushed_is_said(config: str) -> None:
-    assert "Connection refused" in run(config, "true").stderr
+def test_what_could_not_be_pushed_is_said_and_changes_nothing(tmp_path: Path) -> None:
+    with scripted(reply(400, b"not like this")) as gateway:
+        result = run(command.written(tmp_path, f"{{pushgateway: [{{url: '{gateway.url}'}}]}}"), "sh", "-c", "exit 3")
+    assert result.returncode == 3
+    assert "not like this" in result.stderr
 
 
 # ---- wrong usage ----------------------------------------------------------------------------------------------------

@@ -4,7 +4,9 @@ import os
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
@@ -212,18 +214,6 @@ def test_several_gateways_get_the_same(pushgateway: servers.Pushgateway, tmp_pat
         assert [value(each, "ss_pusher_job_exit_code", job="j") for each in (pushgateway, second)] == [4, 4]
 
 
-def test_the_group_may_be_deleted_in_the_end_once_it_was_scraped(
-    pushgateway: servers.Pushgateway, tmp_path: Path
-) -> None:
-    text = f"{{pushgateway: [{{url: '{pushgateway.url}', grouping_key: {GROUP}, on_exit: delete, linger: 1s}}]}}"
-    target = pushgateway.url.removeprefix("http://")
-    with servers.prometheus(tmp_path, scrape=[target], scrape_interval="100ms") as prometheus:
-        wait_for(lambda: prometheus.query("up"), "the first scrape")
-        run(command.written(tmp_path, text), "true", options=["--job", "j"])
-        assert pushgateway.groups() == []
-        assert prometheus.samples("ss_pusher_job_success") != {}
-
-
 def test_it_pushes_at_an_interval_and_then_the_end(pushgateway: servers.Pushgateway, tmp_path: Path) -> None:
     config = settings(tmp_path, pushgateway.url)
     with peer() as ours:
@@ -257,7 +247,7 @@ time.sleep(0.7)
 first.close()
 for _ in range(20):
     for connection in later:
-        connection.sendall(bytes(100))
+        connection.sendall(bytes(100_000))
     time.sleep(0.05)
 """
 
@@ -307,14 +297,44 @@ def test_remote_write_gets_flows_that_begin_and_end_and_an_outcome_that_stays(
     assert prometheus.query("ss_pusher_job_success") == {labels("ss_pusher_job_success", job="j", **GROUP): 1}
 
 
-def test_prometheus_scrapes_the_job_as_it_was_pushed(pushgateway: servers.Pushgateway, tmp_path: Path) -> None:
+class Scraped(NamedTuple):
+    """A Pushgateway, and a Prometheus that scrapes it and honours its labels."""
+
+    pushgateway: servers.Pushgateway
+    prometheus: servers.Prometheus
+
+
+@pytest.fixture(scope="module")
+def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
+    """Started once: it takes Prometheus 5 s to look at its targets."""
+    directory = tmp_path_factory.mktemp("scraped")
+    with servers.pushgateway(directory) as pushgateway:
+        target = pushgateway.url.removeprefix("http://")
+        with servers.prometheus(directory, scrape=[target], scrape_interval="100ms") as prometheus:
+            wait_for(lambda: prometheus.query("up"), "the first scrape")
+            yield Scraped(pushgateway, prometheus)
+
+
+def test_prometheus_scrapes_the_job_as_it_was_pushed(scraped: Scraped, tmp_path: Path) -> None:
     with peer() as ours:
-        run(settings(tmp_path, pushgateway.url), *talk(ours.port, 3000), options=["--job", "j", "--label", "team=a"])
-    target = pushgateway.url.removeprefix("http://")
-    with servers.prometheus(tmp_path, scrape=[target]) as prometheus:
-        scraped = wait_for(lambda: prometheus.query('{__name__=~"ss_.*"}'), "a scrape")
-    pushed = {key: value for key, value in pushgateway.metrics().items() if dict(key)["__name__"].startswith("ss_")}
-    assert scraped == pushed
+        config = settings(tmp_path, scraped.pushgateway.url)
+        run(config, *talk(ours.port, 3000), options=["--job", "scraped", "--label", "team=a"])
+    pushed = {
+        key: value
+        for key, value in scraped.pushgateway.metrics().items()
+        if ("job", "scraped") in key and dict(key)["__name__"].startswith("ss_")
+    }
+    assert pushed
+    wait_for(lambda: scraped.prometheus.query('{__name__=~"ss_.*", job="scraped"}') == pushed, "the same is scraped")
+
+
+def test_the_group_may_be_deleted_in_the_end_once_it_was_scraped(scraped: Scraped, tmp_path: Path) -> None:
+    text = (
+        f"{{pushgateway: [{{url: '{scraped.pushgateway.url}', grouping_key: {GROUP}, on_exit: delete, linger: 2s}}]}}"
+    )
+    run(command.written(tmp_path, text), "true", options=["--job", "deleted"])
+    assert "deleted" not in {group["labels"]["job"] for group in scraped.pushgateway.groups()}
+    assert scraped.prometheus.samples('ss_pusher_job_success{job="deleted"}') != {}
 
 
 def test_what_could_not_be_sent_is_sent_by_the_next_run(tmp_path: Path) -> None:

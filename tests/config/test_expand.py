@@ -58,6 +58,7 @@ def test_a_variable_that_is_no_utf8_is_refused() -> None:
 
 def test_hostname_is_known_even_where_the_shell_does_not_export_it() -> None:
     assert variables({})["HOSTNAME"] == uname().nodename
+    assert variables({"HOSTNAME": ""})["HOSTNAME"] == uname().nodename
     assert variables({"HOSTNAME": "mine"})["HOSTNAME"] == "mine"
 
 

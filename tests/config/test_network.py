@@ -126,6 +126,8 @@ def test_urls_pass_unchanged(text: str) -> None:
         ("http://", "has no valid host"),
         ("http://user@/", "has no valid host"),
         ("http://-x/", "has no valid host"),
+        ("http://a..b/", "has no valid host"),
+        (f"http://{'a' * 64}.example/", "has no valid host"),
         ("http://host:0/", "has no valid port"),
         ("http://host:65536/", "has no valid port"),
         ("http://host:x/", "has no valid port"),
@@ -147,7 +149,8 @@ def test_proxies_may_speak_socks() -> None:
 
 
 def test_host_names_are_names() -> None:
-    assert network.parse_host_name("db-1.example.org") == "db-1.example.org"
-    for text in ("", "a b", "http://x", "-a", "a" * 300):
+    for text in ("db-1.example.org", "example.org.", "_srv.r3---a.example", "x", ".".join(["a" * 63] * 3)):
+        assert network.parse_host_name(text) == text
+    for text in ("", "a b", "http://x", "-a", "a-", "a.b-", ".", "a..b", "a..", ".a", "a" * 64, ".".join(["a"] * 128)):
         with pytest.raises(InvalidError, match="is no host name"):
             network.parse_host_name(text)

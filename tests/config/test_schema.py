@@ -151,6 +151,17 @@ def test_rules_between_sections_hold_even_where_their_neighbours_are_wrong() -> 
     ]
 
 
+def test_a_wrong_entry_of_a_mapping_hides_no_other() -> None:
+    text = "external_labels: {0a: x, unit: y, b: ''}\ngroup: {by: [unit], networks: {a: [x], other: [10.0.0.0/8]}}"
+    assert problems(text) == [
+        "config.yml:1: external_labels.0a: is no label name: letters, digits and _, no digit first",
+        "config.yml:1: external_labels.unit: is also in group.by; give one of them another name",
+        "config.yml:1: external_labels.b: is empty, which means no label at all; leave it out",
+        "config.yml:2: group.networks.a[0]: 'x' is no network; write one like 10.0.0.0/8 or fd00::/8",
+        "config.yml:2: group.networks.other: is the name of the remainder; choose another",
+    ]
+
+
 def test_a_rule_tells_whether_it_keeps_and_what() -> None:
     keep, drop = config("filter: [{keep: {}}, {drop: {marks: [0x10]}}]").filter
     assert (keep.keeps, keep.conditions) == (True, Conditions())

@@ -171,6 +171,10 @@ def test_unknown_keys_are_left_out_and_named_with_their_line() -> None:
             logic(selection="{portRanges: [{lower: 9, upper: 8}]}"),
             "cnfg.yml:1: logic.selection.portRanges[0]: is no range of ports",
         ),
+        (
+            logic(metrics="{histograms: {rtt: {bucketBounds: [5, 0]}}}"),
+            "cnfg.yml:1: logic.metrics.histograms.rtt.bucketBounds[1]: must be more than 0",
+        ),
     ],
 )
 def test_a_file_that_is_none_of_theirs_is_refused(text: str, problem: str) -> None:

@@ -16,6 +16,7 @@ from tests.servers import free_port
 
 EXTERNAL = "external_labels: {job: ss_pusher, instance: edge-7}\n"
 SHORT = EXTERNAL + "shutdown_deadline: 700ms\n"
+LONGER = EXTERNAL + "shutdown_deadline: 1500ms\n"  # so that a busy machine has time for an answer
 NEVER = "1h"  # so that no deadline but that of the command ends a push
 
 
@@ -68,7 +69,7 @@ def test_what_was_pushed_once_stays_in_prometheus_unless_it_is_to_end(
 @pytest.mark.parametrize("sink", [remote_write, pushgateway])
 def test_a_sink_that_is_down_is_named(tmp_path: Path, sink: Callable[[str], str]) -> None:
     port = free_port()
-    done = once(tmp_path, SHORT + sink(f"http://127.0.0.1:{port}/x"))
+    done = once(tmp_path, LONGER + sink(f"http://127.0.0.1:{port}/x"))
     assert done.returncode == 1
     assert f"127.0.0.1:{port} is not there for now" in done.stderr
     assert "Connection refused" in done.stderr
@@ -83,7 +84,7 @@ def test_what_a_sink_says_when_it_refuses_is_told(
     tmp_path: Path, sink: Callable[[str], str], status: int, words: str
 ) -> None:
     with scripted(reply(status, words.encode())) as server:
-        done = once(tmp_path, SHORT + sink(server.url))
+        done = once(tmp_path, LONGER + sink(server.url))
     assert done.returncode == 1
     assert done.stderr.count(words) == 1
     assert str(status) in done.stderr

@@ -198,7 +198,9 @@ def test_an_endpoint_that_did_not_change_keeps_its_connection_while_others_come_
             # Counters go on, also those of the agent, and whoever came is told all of it.
             reload.wait_for(lambda: ticks(receiver) > before + 1 and ticks(new) > before + 1, "pushes to both")
             assert connections() == connection
-            # The series of the one that went were ended.
+            # The series of the one that went were ended, and so were those about it.
+            assert value(receiver, "ss_pusher_samples_total", endpoint="good") > 0
+            assert value(receiver, "ss_pusher_samples_total", endpoint="gone") == 0
             assert all(samples[-1].stale for samples in gone.series.values())
             count = len(gone.requests)
             reload.wait_for(lambda: ticks(new) > before + 4, "more ticks")

@@ -2,7 +2,7 @@
 
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
@@ -17,7 +17,9 @@ from ss_pusher import filter as after
 from ss_pusher.attribute import Attributor
 from ss_pusher.attribute.cgroup import mount_point
 from ss_pusher.model import AddressFamily, Direction, Rule, Sockets, TcpState
+from ss_pusher.netlink import filter as netlink_filter
 from ss_pusher.netlink.filter import MAX_BYTES, Known, compile_rules, explain
+from ss_pusher.patterns import matches
 from tests import hosts, needs
 from tests.hosts import Host
 from tests.netlink.population import FULL_PORT, IPV4, IPV6, PORTS, UNITS, dump, population
@@ -244,6 +246,20 @@ def test_many_short_rules_fill_the_program_and_the_rest_is_decided_after_the_rea
     assert MAX_BYTES / 2 < len(program.bytecode) <= MAX_BYTES
     assert {"kernel", "after the read"} == set(program.places)
     assert scene.kept(scene.passed(rules), rules) == scene.kept(scene.sockets, rules)
+
+
+def test_each_name_is_compared_once_with_the_patterns_of_a_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There may be many of both, in every tick."""
+    compared = []
+
+    def counted(name: str, patterns: Collection[str]) -> bool:
+        compared.append(name)
+        return matches(name, patterns)
+
+    monkeypatch.setattr(netlink_filter, "matches", counted)
+    rules = [Rule(keeps=False, interfaces=("eth*",), states=(state,)) for state in TcpState]
+    compile_rules(rules, Known(closed_flows=False, interfaces={7: "eth0", 8: "wlan0"}))
+    assert len(compared) == len(rules) * len(["", "eth0", "wlan0"])
 
 
 ANYWHERE = Known()

@@ -75,7 +75,7 @@ settings_drawn = st.builds(
     series_per_group=st.integers(1, 5),
     per_hour=st.none() | st.integers(1, 60),
     max_values=st.dictionaries(st.sampled_from(LABELS[1:]), st.integers(1, 5)),
-    prefixes=st.none() | st.just(Prefixes()) | st.just(Prefixes(None, 48)),
+    prefixes=st.none() | st.just(Prefixes()) | st.just(Prefixes(32, 48)),
 )
 amounts = st.integers(0, 3) | st.integers(0, 10**12)
 values = st.just(np.nan) | st.sampled_from([0.0, 0.001, 0.02]) | st.floats(0, 100)

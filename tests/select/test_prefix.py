@@ -47,11 +47,10 @@ def test_groups_that_differ_in_another_label_have_different_networks() -> None:
     assert len(found(keys, Prefixes()).hashes) == 2
 
 
-def test_a_family_without_a_prefix_has_no_networks() -> None:
+def test_a_prefix_as_long_as_an_address_makes_no_networks() -> None:
     keys = [key("192.0.2.1"), key("192.0.2.2"), key6(0x20010DB8 << 32, 1), key6(0x20010DB8 << 32, 2)]
-    assert parents(keys, found(keys, Prefixes(None, None))) == [None] * 4
-    assert parents(keys, found(keys, Prefixes(None, 48)))[:2] == [None] * 2
-    assert parents(keys, found(keys, Prefixes(24, None)))[2:] == [None] * 2
+    assert parents(keys, found(keys, Prefixes(32, 48)))[:2] == [None] * 2
+    assert parents(keys, found(keys, Prefixes(24, 128)))[2:] == [None] * 2
 
 
 def test_a_network_of_one_group_counts_only_when_it_is_known() -> None:

@@ -287,6 +287,10 @@ def test_a_network_is_exported_when_it_matters_and_none_of_its_addresses_does() 
     assert all(owners(groups, choice)[member] == network for member in crowd("198.51.100", 100))
 
 
+def test_a_network_ranks_behind_a_group_that_scores_the_same() -> None:
+    assert exported(with_networks(1), sending({A: 200, peers(1)[0]: 150} | crowd("198.51.100", 100, 2))) == {A}
+
+
 def test_a_network_of_which_an_address_speaks_for_itself_is_not_exported() -> None:
     groups = sending(crowd("198.51.100", 100) | {key("198.51.100.77"): 10_000})
     assert exported(with_networks(2), groups) == {key("198.51.100.77"), key("198.51.100.1")}
