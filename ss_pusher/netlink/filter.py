@@ -11,6 +11,7 @@ gets no such condition; but TIME_WAIT it may leave out, for those are objects of
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from typing import Final, NamedTuple, Protocol
 
@@ -39,6 +40,9 @@ MAX_BYTES: Final = 2048
 """The kernel takes 64 KiB; but 2 KiB that refuse nothing make a dump a fifth dearer already, 4 KiB two thirds."""
 MAX_NUMBERS: Final = 32
 """How many cgroups or interfaces stand for a name in the program; leaving some out only lets more pass."""
+
+_NETWORK_LISTS: Final = 64
+"""How many lists of networks are remembered as expressions."""
 
 _LISTENS: Final = port_between(REMOTE, 0, 0)
 """No connection has port 0 at its other end."""
@@ -181,7 +185,9 @@ def _service_ports(rule: Rule, _known: Known) -> Bounds:
     return Bounds(all_of(ends), any_of(ends))
 
 
-def _networks(side: Side, networks: Iterable[Network]) -> Expression:
+@lru_cache(maxsize=_NETWORK_LISTS)
+def _networks(side: Side, networks: tuple[Network, ...]) -> Expression:
+    """Remembered, for a list of ten thousand takes longer than the whole rest of a tick."""
     ipv4, ipv6 = set[IPv4Network](), set[IPv6Network]()
     for network in networks:
         if isinstance(network, IPv4Network):
@@ -194,7 +200,7 @@ def _networks(side: Side, networks: Iterable[Network]) -> Expression:
 
 def _hosts(rule: Rule, known: Known) -> Bounds:
     addresses = [address for name in rule.hosts for address in known.hosts.get(name, ())]
-    return _exactly(_networks(REMOTE, [ip_network(address) for address in addresses]))
+    return _exactly(_networks(REMOTE, tuple(map(ip_network, addresses))))
 
 
 def _families(rule: Rule, _known: Known) -> Bounds:

@@ -168,7 +168,7 @@ def test_the_name_is_the_commands_unless_it_is_given(pushgateway: servers.Pushga
     assert value(pushgateway, "ss_pusher_job_success", job="true") == 1
 
 
-@pytest.mark.parametrize("name", ["a/b", "with space", "ü", "1+1", "..", "@base64"])
+@pytest.mark.parametrize("name", ["a/b", "with space ü", "1+1", ".."])
 def test_a_job_may_be_called_anything(pushgateway: servers.Pushgateway, tmp_path: Path, name: str) -> None:
     run(settings(tmp_path, pushgateway.url), "true", options=["--job", name])
     assert value(pushgateway, "ss_pusher_job_success", job=name) == 1

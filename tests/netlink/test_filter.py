@@ -262,6 +262,13 @@ def test_each_name_is_compared_once_with_the_patterns_of_a_rule(monkeypatch: pyt
     assert len(compared) == len(rules) * len(["", "eth0", "wlan0"])
 
 
+def test_a_list_of_networks_is_merged_once_and_not_in_every_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = [Rule(keeps=False, remote_networks=(ip_network("198.51.100.0/25"), ip_network("198.51.100.128/25")))]
+    first = compile_rules(rules, ANYWHERE)
+    monkeypatch.setattr(netlink_filter, "collapse_addresses", None)
+    assert compile_rules(rules, ANYWHERE) == first
+
+
 ANYWHERE = Known()
 """Closed flows are collected, nothing else is known."""
 
