@@ -23,6 +23,8 @@ from ss_pusher.receiver import Arrival, Receiver
 _TICKS: Final = 5
 _PAYLOAD: Final = bytes(20_000)
 _SHORT_FLOWS_A_SECOND: Final = 20
+_PATIENCE: Final = 1.0
+"""Seconds that the traffic waits for its other end. Without traffic the demonstration shows what else there is."""
 _ROWS: Final = 12
 
 _CONFIG: Final = """
@@ -107,14 +109,14 @@ def _echo(connection: socket.socket) -> None:
 
 
 def _talk(address: tuple[str, int], over: threading.Event) -> None:
-    with socket.create_connection(address) as connection:
+    with suppress(OSError), socket.create_connection(address, _PATIENCE) as connection:
         while not over.wait(0.05):
             _exchange(connection)
 
 
 def _visit(address: tuple[str, int], over: threading.Event) -> None:
     while not over.wait(1 / _SHORT_FLOWS_A_SECOND):
-        with socket.create_connection(address) as connection:
+        with suppress(OSError), socket.create_connection(address, _PATIENCE) as connection:
             _exchange(connection)
 
 
@@ -122,7 +124,10 @@ def _exchange(connection: socket.socket) -> None:
     connection.sendall(_PAYLOAD)
     left = len(_PAYLOAD)
     while left:
-        left -= len(connection.recv(left))
+        received = len(connection.recv(left))
+        if not received:
+            raise ConnectionError("the echo ended")
+        left -= received
 
 
 # ---- the report -----------------------------------------------------------------------------------------------------

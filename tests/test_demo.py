@@ -1,9 +1,11 @@
 """The demonstration, as a user without privileges sees it on a terminal of 80 columns."""
 
 import re
+import socket
 import subprocess
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -79,6 +81,27 @@ def test_the_host_says_how_much_was_moved(done: subprocess.CompletedProcess[str]
 def test_every_stage_has_its_time(done: subprocess.CompletedProcess[str]) -> None:
     table = done.stdout.partition("Time of each stage")[2]
     assert re.findall(r"^(\w+) +[0-9.]+ ms$", table, re.MULTILINE) == list(STAGES)
+
+
+def test_without_loopback_it_says_so_and_ends() -> None:
+    needs.root()
+    done = run("demo", prefix=[needs.command("unshare"), "--net"])
+    assert done.returncode == 1
+    assert "Network is unreachable" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("echo", [socket.socket.close, socket.socket.detach], ids=["ends", "keeps silent"])
+def test_it_ends_though_its_own_traffic_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], echo: Callable[[socket.socket], object]
+) -> None:
+    monkeypatch.setattr(demo, "_echo", echo)
+    monkeypatch.setattr(demo, "_TICKS", 2)
+    ending = threading.Thread(target=demo.run, daemon=True)
+    ending.start()
+    ending.join(PATIENCE)
+    assert not ending.is_alive()
+    assert "All that arrived" in capsys.readouterr().out
 
 
 def test_its_code_says_so_when_the_kernel_could_not_be_read(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ss_pusher import filter as socket_filter
 from ss_pusher.attribute import Attributor
 from ss_pusher.filter import CONDITIONS, keep
 from ss_pusher.model import AddressFamily, Direction, Rule, Sockets, TcpState
@@ -155,3 +156,11 @@ def test_no_rows_are_no_error(attributor: Attributor) -> None:
     result = keep(nothing, attributor.attribute(nothing), [Rule(keeps=False, units=("*",)), Rule(keeps=False)])
     assert len(result.kept) == 0
     assert result.decided.tolist() == [0, 0]
+
+
+def test_the_table_of_a_list_of_networks_is_made_once_and_not_in_every_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = [Rule(keeps=False, remote_networks=(ip_network("198.51.100.0/26"),))]
+    sockets = table(row("10.0.0.1:4000", "198.51.100.9:80"), row("10.0.0.1:4001", "198.51.100.99:80"))
+    first = keep(sockets, Attributor().attribute(sockets), rules).kept.tolist()
+    monkeypatch.setattr(socket_filter, "prefix_table", None)
+    assert keep(sockets, Attributor().attribute(sockets), rules).kept.tolist() == first == [False, True]

@@ -9,9 +9,12 @@ from pathlib import Path
 from ss_pusher.app import privilege
 from ss_pusher.app.agent import stop_on_signals
 from ss_pusher.app.build import build_agent
-from ss_pusher.app.plan import read_config
+from ss_pusher.app.collector import kernel_fields
+from ss_pusher.app.plan import make_plan, read_config
+from ss_pusher.app.selecting import check_limits, make_selection
 from ss_pusher.app.service import Service, reload_on_hangup
 from ss_pusher.app.sinks import make_endpoints
+from ss_pusher.attribute.attributes import layout
 from ss_pusher.config import Config
 from ss_pusher.errors import ConfigError
 from ss_pusher.loop import Clock
@@ -47,6 +50,8 @@ def check(path: Path) -> None:
     """Raise ConfigError for what is wrong; say on stdout that nothing is."""
     config = read_config(path, check_files=True)
     _need_a_sink(config, path)
+    plan = make_plan(config, kernel_fields())
+    check_limits(plan, make_selection(config, plan, layout(plan.by)))
     for text in privilege.missing(config):
         logger.warning("%s", text)
     sys.stdout.write(f"{path}: this configuration can be used\n")

@@ -34,14 +34,19 @@ def make_selection(config: Config, plan: Plan, layout: Sequence[KeyPart], times:
     )
 
 
+def check_limits(plan: Plan, selection: Selection) -> None:
+    """Raise ConfigError where the limits have no room for what is always exported."""
+    least = fixed_series(plan) + SERIES_OF_ITS_OWN + selection.remainders * plan.series_per_group
+    if plan.max_series < least:
+        raise ConfigError([f"limit.max_series: {plan.max_series} is too small: what is always exported needs {least}"])
+
+
 def make_chooser(
     config: Config, plan: Plan, attributor: Attributor, telemetry: Telemetry
 ) -> Callable[[Groups, int, float], Choice]:
     """The selection, and what it says of itself as metrics. Raises ConfigError where the limits leave it no room."""
     selection = make_selection(config, plan, attributor.layout(plan.by))
-    least = fixed_series(plan) + SERIES_OF_ITS_OWN + selection.remainders * plan.series_per_group
-    if plan.max_series < least:
-        raise ConfigError([f"limit.max_series: {plan.max_series} is too small: what is always exported needs {least}"])
+    check_limits(plan, selection)
 
     def choose(groups: Groups, room: int, seconds: float) -> Choice:
         choice, report = selection.choose(groups, seconds, room // max(plan.series_per_group, 1))

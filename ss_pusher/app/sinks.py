@@ -7,18 +7,17 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
+from ss_pusher.app import late
 from ss_pusher.app.endpoints import Encoder, Endpoint, ExposeEndpoint, PushgatewayEndpoint, RemoteWriteEndpoint
 from ss_pusher.app.http_client import bare_url, make_client
 from ss_pusher.config import Config, ListenAddress
 from ss_pusher.config import Pushgateway as PushgatewaySection
 from ss_pusher.config import RemoteWrite as RemoteWriteSection
-from ss_pusher.encode import text
 from ss_pusher.encode.remote_write_v1 import RemoteWriteV1Encoder
 from ss_pusher.encode.remote_write_v2 import RemoteWriteV2Encoder
-from ss_pusher.encode.reshape import downgrade, merge, split
 from ss_pusher.errors import SpoolError
 from ss_pusher.loop import Clock
-from ss_pusher.model import Block, Protocol, Request, Snapshot
+from ss_pusher.model import Block, Protocol, Request
 from ss_pusher.queue.directory import deposit
 from ss_pusher.queue.memory import MemoryQueue
 from ss_pusher.queue.spool import Spool
@@ -109,8 +108,8 @@ def make_endpoints(
 def _expose(config: Config, address: ListenAddress, clock: Clock) -> Endpoint:
     labels = config.external_labels
     formats = (
-        Format("application/openmetrics-text", _OPEN_METRICS, lambda snapshot: text.open_metrics(snapshot, labels)),
-        Format("text/plain", _TEXT, lambda snapshot: text.text(snapshot, labels)),
+        Format("application/openmetrics-text", _OPEN_METRICS, lambda snapshot: late.open_metrics(snapshot, labels)),
+        Format("text/plain", _TEXT, lambda snapshot: late.text(snapshot, labels)),
     )
     exposition = Exposition(formats, config.interval, clock.monotonic)
     return ExposeEndpoint(exposition, lambda: ExposeServer((address.host, address.port), exposition))
@@ -162,7 +161,7 @@ class _Sinks:
             remember=waiting.remember if isinstance(waiting, Spool) else None,
         )
         client = make_client(section)
-        sink = RemoteWrite(client, bare_url(section.url), choice, downgrade=downgrade, now=now)
+        sink = RemoteWrite(client, bare_url(section.url), choice, downgrade=late.downgrade, now=now)
         queue = section.queue_config
         limits = Limits(
             timeout=section.remote_timeout,
@@ -178,7 +177,7 @@ class _Sinks:
             sink,
             limits,
             self._telemetry,
-            reshape=Reshape(split, merge),
+            reshape=Reshape(late.split, late.merge),
             clock=self._clock.monotonic,
             now=now,
         )
@@ -215,10 +214,7 @@ class _Sinks:
         group = {"job", *section.grouping_key}
         labels = {label: value for label, value in self._config.external_labels.items() if label not in group}
 
-        def encode(snapshot: Snapshot) -> Request:
-            (request,) = text.encode(snapshot, labels)
-            return request
-
+        encode = partial(late.text_request, external_labels=labels)
         return PushgatewayEndpoint(name, worker, encode, lambda deadline: isinstance(sink.finish(deadline), Accepted))
 
     def _memory(

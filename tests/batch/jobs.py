@@ -17,6 +17,17 @@ from tests.servers import labels
 
 SETTINGS: Final = "{{collect: {{loopback: true}}, pushgateway: [{{url: '{}', grouping_key: {{instance: here}}}}]}}"
 GROUP: Final = {"instance": "here"}
+OUTCOME: Final = (
+    "start_time_seconds",
+    "end_time_seconds",
+    "duration_seconds",
+    "exit_code",
+    "max_resident_memory_bytes",
+    "cpu_seconds",
+    "success",
+    "last_success_time_seconds",
+)
+"""What is told of a job that succeeded, after ss_pusher_job_."""
 
 
 def settings(directory: Path, pushgateway: str) -> str:

@@ -1,20 +1,16 @@
-"""What is told of a job: its own flows, all of them and no others, and how it ended."""
+"""How a job ended, and what becomes of that on the servers."""
 
-import os
-import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import pytest
 
-from tests import command, hosts, needs, servers
-from tests.attribute.cgroups import new_cgroup
+from tests import command, hosts, servers
 from tests.batch.jobs import (
     GROUP,
+    OUTCOME,
     SETTINGS,
     peer,
     python,
@@ -23,128 +19,10 @@ from tests.batch.jobs import (
     settings,
     talk,
     value,
-    without_cgroups,
 )
 from tests.end_to_end.relay import relay
 from tests.servers import labels
 from tests.waiting import wait_for
-
-WAYS = ["own cgroup", "process tree"]
-
-
-def prefix(way: str) -> list[str]:
-    """What the wrapper is started with to find the job's sockets this way; the first needs a cgroup2 file system."""
-    if way == "process tree":
-        return without_cgroups()
-    needs.root()
-    if not list(Path("/sys/fs/cgroup").glob("**/cgroup.procs")):
-        needs.unavailable("no cgroup2 file system is mounted")
-    return []
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_the_jobs_flows_are_told_to_the_byte_and_nobody_elses(
-    pushgateway: servers.Pushgateway, tmp_path: Path, way: str
-) -> None:
-    with peer() as ours, peer() as others:
-        config = settings(tmp_path, pushgateway.url)
-        job = talk(ours.port, 54_321)
-        with command.running(
-            tmp_path, "run", "--config", config, "--job", "j", "--", *job, prefix=prefix(way)
-        ) as wrapper:
-            wait_for(lambda: ours.opened, "the job talks")
-            beside = subprocess.Popen(talk(others.port, 777, 0.1))
-            assert beside.wait(20) == 0
-            assert wrapper.process.wait(20) == 0
-        assert sent(pushgateway, "j", ours.port) == 54_321
-        assert sent(pushgateway, "j", others.port) is None
-    names = {dict(key)["__name__"] for key in pushgateway.metrics() if ("job", "j") in key}
-    assert {name for name in names if name.startswith(("ss_tcp_", "ss_pusher_"))} == {
-        f"ss_pusher_job_{name}" for name in OUTCOME
-    }
-
-
-OUTCOME = (
-    "start_time_seconds",
-    "end_time_seconds",
-    "duration_seconds",
-    "exit_code",
-    "max_resident_memory_bytes",
-    "cpu_seconds",
-    "success",
-    "last_success_time_seconds",
-)
-
-FAMILY = """
-import os, subprocess, sys, time
-talk, port = sys.argv[1], sys.argv[2]
-def start(count, *prefix):
-    return subprocess.Popen([*prefix, sys.executable, "-c", talk, "127.0.0.1", port, str(count), "0.7"])
-children = [start(1000), start(20000)]
-# The first child ends at once, so that the second is nobody's: init's, or whoever reaps in its place.
-children.append(start(300000, "setsid", "--fork"))
-time.sleep(1.2)
-for child in children:
-    child.wait()
-"""
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_children_and_orphans_are_the_jobs_too(pushgateway: servers.Pushgateway, tmp_path: Path, way: str) -> None:
-    with peer() as ours:
-        job = python(FAMILY, talk(0, 0)[2], ours.port)
-        config = settings(tmp_path, pushgateway.url)
-        result = command.run("run", "--config", config, "--job", "j", "--", *job, prefix=prefix(way))
-        assert result.returncode == 0, result.stderr
-        assert sent(pushgateway, "j", ours.port) == 321_000
-
-
-INHERITED = """
-import os, socket, sys, time
-os.write(int(sys.argv[2]), bytes(700))
-with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as connection:
-    connection.sendall(bytes(50))
-    time.sleep(0.8)
-"""
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_a_connection_that_was_there_before_the_job_is_not_its_own(
-    pushgateway: servers.Pushgateway, tmp_path: Path, way: str
-) -> None:
-    with peer() as ours, socket.create_connection(("127.0.0.1", ours.port)) as before:
-        before.sendall(bytes(5000))
-        config, job = settings(tmp_path, pushgateway.url), python(INHERITED, ours.port, before.fileno())
-        argv = [*prefix(way), command.EXECUTABLE, "run", "--config", config, "--job", "j", "--", *job]
-        subprocess.run(argv, pass_fds=[before.fileno()], check=True, timeout=command.PATIENCE)
-        assert sent(pushgateway, "j", ours.port) == 50
-
-
-def test_alone_in_a_cgroup_the_wrapper_does_not_tell_its_own_pushes(
-    pushgateway: servers.Pushgateway, tmp_path: Path
-) -> None:
-    with peer() as ours, new_cgroup(f"ss-pusher-test-{os.getpid()}") as directory:
-        enter = ["sh", "-c", f'echo 0 > {directory}/cgroup.procs; exec "$@"', "sh"]
-        config, job = settings(tmp_path, pushgateway.url), talk(ours.port, 600, 1.5)
-        options = ["--job", "j", "--interval", "100ms"]
-        result = command.run("run", "--config", config, *options, "--", *job, prefix=enter)
-        assert result.returncode == 0, result.stderr
-        assert not list(directory.glob("ss-pusher-run-*"))
-        assert sent(pushgateway, "j", ours.port) == 600
-    ports = {dict(key).get("service_port") for key in pushgateway.metrics()}
-    assert str(urlsplit(pushgateway.url).port) not in ports
-
-
-def test_a_cgroup_that_was_made_is_removed(pushgateway: servers.Pushgateway, tmp_path: Path) -> None:
-    config = settings(tmp_path, pushgateway.url)
-    inside = run(config, "cat", "/proc/self/cgroup", options=["--job", "j"]).stdout
-    outside = Path("/proc/self/cgroup").read_text()
-    made = [line for line in inside.splitlines() if line not in outside.splitlines()]
-    if not made:
-        needs.unavailable("no cgroup can be made here")
-    name = made[0].rpartition("/")[2]
-    assert name.startswith("ss-pusher-run-")
-    assert not list(Path("/sys/fs/cgroup").glob(f"**/{name}"))
 
 
 def test_how_the_job_ended_is_told(pushgateway: servers.Pushgateway, tmp_path: Path) -> None:
