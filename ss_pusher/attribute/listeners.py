@@ -76,18 +76,20 @@ class Listeners:
 
     def _find(self, sockets: Sockets, rows: Rows) -> Rows:
         """Intp[rows]: which specific listener each row's local end is; -1: none."""
-        found = np.full(len(rows), -1)
-        ports = sockets.local_port[rows]
-        rest = np.arange(len(rows))
-        # Hardly any port is listened on at several addresses, so this is one step in most cases.
-        for step in range(int(self._specific.max())):
-            rest = rest[step < self._specific[ports[rest]]]
-            at = self._first[ports[rest]] + step
-            high, low = (self._addresses[at] == sockets.local[rows[rest]]).T
-            here = high & low
-            found[rest[here]] = at[here]
-            rest = rest[~here]
-        return found
+        if not len(self._addresses):
+            return np.full(len(rows), -1)
+        ports, wanted = sockets.local_port[rows], sockets.local[rows]
+        first = self._first[ports]
+        end = after = first + self._specific[ports]
+        last = len(self._addresses) - 1
+        # A binary search in all rows at once: hosts of many addresses listen on each of them.
+        for _ in range((int(self._specific.max()) - 1).bit_length()):
+            middle = (first + after) // 2
+            here = self._addresses[np.minimum(middle, last)]
+            more = (here[:, 0] > wanted[:, 0]) | ((here[:, 0] == wanted[:, 0]) & (here[:, 1] > wanted[:, 1]))
+            first, after = np.where(more, first, middle), np.where(more, middle, after)
+        same = (self._addresses[np.minimum(first, last)] == wanted).all(axis=1)
+        return np.where(same & (first < end), first, -1)
 
     def _index(self) -> None:
         self._any = {family: np.zeros(PORTS, np.bool_) for family in AddressFamily}
@@ -101,7 +103,7 @@ class Listeners:
                 self._cgroup_of_any[family][endpoint.port] = listener.cgroup
             if not families:
                 specific.append((endpoint, listener.cgroup))
-        specific.sort(key=lambda item: item[0].port)
+        specific.sort(key=lambda item: item[0].port)  # and, of one port, by address as before
         ports = np.array([endpoint.port for endpoint, _ in specific], np.intp)
         self._specific = np.bincount(ports, minlength=PORTS)
         self._first = np.cumsum(self._specific) - self._specific

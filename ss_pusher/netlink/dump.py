@@ -184,8 +184,11 @@ class Dumper:
 
 
 def of_families(sockets: Sockets, families: Collection[AddressFamily]) -> Sockets:
-    """Only the sockets of these families."""
-    return sockets.take(np.isin(sockets.family, list(families)))
+    """Only the sockets of these families, and for IPv4 the listeners on :: too: they accept it (ipv6(7), V6ONLY)."""
+    wanted = np.isin(sockets.family, list(families))
+    if AddressFamily.IPV4 in families:
+        wanted |= (sockets.state == TcpState.LISTEN) & (sockets.local == 0).all(axis=1)
+    return sockets.take(wanted)
 
 
 def _refuse(control: Control) -> None:

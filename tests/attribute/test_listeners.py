@@ -99,3 +99,15 @@ def test_a_listener_that_vanished_is_not_remembered_for_another_one_on_its_port(
     for tick in range(1, 4):
         listeners.observe(other, tick * KEEP_SECONDS)
     assert inbound(listeners, flow) == [False]
+
+
+def test_of_many_addresses_on_one_port_exactly_those_that_are_listened_on_are_inbound() -> None:
+    addresses = [f"10.0.{third}.{fourth}" for third in range(3) for fourth in range(9)]
+    addresses += [f"[2001:db8::{group:x}]" for group in range(1, 9)]
+    for count in range(len(addresses) + 1):
+        listeners = Listeners()
+        chosen = addresses[::3][:count] + addresses[1::3][: count // 2]
+        others = [listening(f"{address}:{port}") for address in addresses[:3] for port in (79, 81)]
+        listeners.observe(table(*others, *(listening(f"{address}:80") for address in chosen)), now=0.0)
+        found = inbound(listeners, *(row(f"{address}:80", "10.9.9.9:4000") for address in addresses))
+        assert list(found) == [address in chosen for address in addresses]

@@ -207,6 +207,23 @@ def test_families_are_those_that_the_flow_has_not_the_socket(host: Host) -> None
         assert mapped.all() == mapped.any() == (family == AddressFamily.IPV4)
 
 
+def test_listeners_of_both_families_are_given_where_only_ipv4_is_wanted(host: Host) -> None:
+    """They tell which IPv4 connections are inbound; one that serves IPv6 alone is not given."""
+
+    def read() -> tuple[list[int], int, int]:
+        with (
+            socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as both,
+            socket.create_server(("::1", 0), family=socket.AF_INET6) as other,
+            Dumper() as dumper,
+        ):
+            found = dumper.dump([AddressFamily.IPV4], [TcpState.LISTEN], [])
+            return found.local_port.tolist(), both.getsockname()[1], other.getsockname()[1]
+
+    ports, both, other = host.call(read)
+    assert both in ports
+    assert other not in ports
+
+
 def test_the_kernel_gives_only_the_states_that_are_asked_for(host: Host) -> None:
     def read() -> Sockets:
         with every_kind(), Dumper() as dumper:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
+from hypothesis import HealthCheck, settings
 
 from ss_pusher.metrics import COUNTERS, GAUGES
 from ss_pusher.model import OTHER_WORD, U64, Choice, FlowCounter, FlowGauge, Groups, KeyPart
@@ -21,6 +22,9 @@ RTT: Final = "ss_flow_rtt_seconds"
 RTT_LEAST: Final = "ss_flow_rtt_min_seconds"
 
 Key = tuple[int, ...]
+
+unhurried: Final = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""For property tests: a busy machine decides nothing."""
 
 
 def counter(name: str) -> FlowCounter:

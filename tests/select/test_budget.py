@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from ss_pusher.model import U64, KeyPart
 from ss_pusher.select.budget import HourlyBudget, Limit, admit
+from tests.select.build import unhurried
 
 NAME, PORT = KeyPart("unit", 0, 1), KeyPart("service_port", 1, 1)
 MANY = 10**6
@@ -16,6 +17,7 @@ def words(*keys: tuple[int, int]) -> U64:
     return np.array(keys, np.uint64).reshape(len(keys), 2).T
 
 
+@unhurried
 @given(
     st.integers(1, 100), st.integers(1, 30), st.lists(st.tuples(st.floats(0, 7200), st.integers(0, 100)), max_size=60)
 )

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ss_pusher.model import Groups
@@ -26,6 +26,7 @@ from tests.select.build import (
     peers,
     sending,
     tick,
+    unhurried,
 )
 from tests.select.reference import Reference
 
@@ -101,9 +102,10 @@ ticks_drawn = st.lists(
 )
 
 
+@unhurried
 @given(settings_drawn, ticks_drawn)
-def test_no_limit_is_ever_exceeded(settings: Settings, ticks: list[Tick]) -> None:
-    chosen = settings.selection()
+def test_no_limit_is_ever_exceeded(setup: Settings, ticks: list[Tick]) -> None:
+    chosen = setup.selection()
     begun: list[tuple[float, int]] = []
     before: set[Key] = set()
     now = 0.0
@@ -112,23 +114,24 @@ def test_no_limit_is_ever_exceeded(settings: Settings, ticks: list[Tick]) -> Non
         choice, report = chosen.choose(groups, seconds, max_groups)
         keys = keys_of(choice)
         assert len(set(keys)) == len(keys) <= max(max_groups, chosen.remainders)
-        new = settings.series_per_group * len(set(keys) - before)
+        new = setup.series_per_group * len(set(keys) - before)
         assert report.new_series == new
         begun.append((now, new))
         before = set(keys)
-        if settings.per_hour is not None:
-            least = chosen.remainders * settings.series_per_group  # what the remainder costs in any case
-            assert sum(n for t, n in begun if t > now - HOUR) <= max(settings.per_hour, least)
+        if setup.per_hour is not None:
+            least = chosen.remainders * setup.series_per_group  # what the remainder costs in any case
+            assert sum(n for t, n in begun if t > now - HOUR) <= max(setup.per_hour, least)
         for part in LAYOUT:
             distinct = {k[part.first : part.first + part.width] for k in keys}
-            assert len(distinct) <= settings.max_values.get(part.label, len(keys))
+            assert len(distinct) <= setup.max_values.get(part.label, len(keys))
 
 
+@unhurried
 @given(settings_drawn, ticks_drawn)
 def test_each_group_is_credited_to_itself_else_to_its_network_else_to_its_remainder(
-    settings: Settings, ticks: list[Tick]
+    setup: Settings, ticks: list[Tick]
 ) -> None:
-    chosen = settings.selection()
+    chosen = setup.selection()
     for groups, seconds, max_groups in ticks:
         choice, _ = chosen.choose(groups, seconds, max_groups)
         keys = set(keys_of(choice))
@@ -141,9 +144,10 @@ def test_each_group_is_credited_to_itself_else_to_its_network_else_to_its_remain
         assert (credited.sum(axis=1) == groups.counters.sum(axis=1)).all()
 
 
+@unhurried
 @given(settings_drawn, ticks_drawn, st.randoms(use_true_random=False))
-def test_the_order_of_rows_changes_nothing(settings: Settings, ticks: list[Tick], random: np.random.Generator) -> None:
-    one, two = settings.selection(), settings.selection()
+def test_the_order_of_rows_changes_nothing(setup: Settings, ticks: list[Tick], random: np.random.Generator) -> None:
+    one, two = setup.selection(), setup.selection()
     for groups, seconds, max_groups in ticks:
         order = list(range(len(groups)))
         random.shuffle(order)
@@ -162,11 +166,10 @@ def test_the_order_of_rows_changes_nothing(settings: Settings, ticks: list[Tick]
         assert repr(same_report) == repr(report)
 
 
+@unhurried
 @given(settings_drawn, ticks_drawn)
-def test_keys_that_stay_keep_their_order_and_the_remainder_stays_for_ever(
-    settings: Settings, ticks: list[Tick]
-) -> None:
-    chosen = settings.selection()
+def test_keys_that_stay_keep_their_order_and_the_remainder_stays_for_ever(setup: Settings, ticks: list[Tick]) -> None:
+    chosen = setup.selection()
     choices = [chosen.choose(*step)[0] for step in ticks]
     for before, after in pairwise(keys_of(choice) for choice in choices):
         staying = [k for k in before if k in after]
@@ -174,6 +177,7 @@ def test_keys_that_stay_keep_their_order_and_the_remainder_stays_for_ever(
         assert {other(1), other(2)} & set(before) <= set(after)
 
 
+@unhurried
 @given(
     st.lists(st.tuples(st.sampled_from(NAMES), st.integers(1, 3)), min_size=1, max_size=3, unique_by=lambda r: r[0]),
     st.integers(0, 2),
@@ -192,6 +196,7 @@ def test_with_room_for_all_it_does_what_its_rules_say(top: list[tuple[str, int]]
         assert [k for k in keys_of(choice) if k not in (other(1), other(2))] == expected
 
 
+@settings(unhurried, max_examples=20)
 @given(st.integers(0, 2**32))
 def test_small_noise_never_moves_the_membership(seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -228,11 +233,12 @@ def test_a_flood_does_not_push_out_those_who_send_more() -> None:
         assert set(steady) <= set(keys_of(choice))
 
 
+@unhurried
 @given(settings_drawn, ticks_drawn)
-def test_groups_whose_hashes_meet_are_never_taken_for_one(settings: Settings, ticks: list[Tick]) -> None:
+def test_groups_whose_hashes_meet_are_never_taken_for_one(setup: Settings, ticks: list[Tick]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(selection, "hashed", lambda words, _: words[-1] % 3)
-        chosen = settings.selection()
+        chosen = setup.selection()
         for groups, seconds, max_groups in ticks:
             choice, _ = chosen.choose(groups, seconds, max_groups)
             keys = keys_of(choice)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ss_pusher.model import U64
 from ss_pusher.select.candidates import NOBODY
 from ss_pusher.select.prefix import Networks, Prefixes, networks, summed
-from tests.select.build import ADDRESS, RECEIVED, RTT, RTT_LEAST, SENT, Key, as_keys, key, tick
+from tests.select.build import ADDRESS, RECEIVED, RTT, RTT_LEAST, SENT, Key, as_keys, key, tick, unhurried
 
 MULTIPLIERS = np.random.default_rng(1).integers(0, 2**64, (5, 2), np.uint64, endpoint=False)
 NONE: U64 = np.empty(0, np.uint64)
@@ -71,6 +71,7 @@ def test_networks_whose_hashes_meet_are_left_alone() -> None:
     assert parents(keys, nets) == [None] * 4
 
 
+@unhurried
 @given(
     st.lists(
         st.tuples(st.integers(-1, 2), st.integers(0, 10**12), st.lists(st.integers(1, 10**6), max_size=4)), max_size=20
