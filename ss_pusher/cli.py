@@ -1,6 +1,7 @@
 """The commands. Each imports what it needs when it runs: starting must not pay for what is not used."""
 
 import argparse
+import errno
 import logging
 import os
 import re
@@ -38,9 +39,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has had enough. Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_stdout()  # whoever read our output has had enough
         return Exit.DONE
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _give_up_stdout()
+        print(f"ss-pusher: the output cannot be written: {error.strerror}", file=sys.stderr)
+        return Exit.PUSH_FAILED
+
+
+def _give_up_stdout() -> None:
+    """Python would complain once more when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -198,7 +209,7 @@ def _parser() -> argparse.ArgumentParser:
     _option(preview, "--format", forms, metavar="FORMAT", default="table", help="table (default), prometheus or json")
     _option(preview, "--ticks", _positive_int, metavar="N", default=2, help="how often to read (default: 2)")
     _option(preview, "--interval", _seconds, metavar="SECONDS", default=1.0, help="between ticks (default: 1)")
-    explain = bool(os.environ.get("SS_PUSHER_EXPLAIN"))
+    explain = _switched_on("SS_PUSHER_EXPLAIN")
     text = "show instead which rule of the filter is applied where, and to how many sockets"
     preview.add_argument("--explain", action="store_true", default=explain, help=text)
     check = add("check-config", _check_config, "check a configuration and name every error in it")
@@ -223,7 +234,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--label", action="append", default=labels, metavar="NAME=VALUE", help=text)
     _option(run, "--run-id", str, metavar="ID", default="", help="the label run_id (default: no such label)")
     _option(run, "--interval", _duration, metavar="DURATION", help="push while the job runs too, like 15s")
-    summary = bool(os.environ.get("SS_PUSHER_SUMMARY"))
+    summary = _switched_on("SS_PUSHER_SUMMARY")
     text = "say on stderr in the end whom the job talked to"
     run.add_argument("--summary", action="store_true", default=summary, help=text)
     run.add_argument("arguments", nargs=argparse.REMAINDER, metavar="-- COMMAND …", help="the job")
@@ -238,7 +249,7 @@ def _add_prune(prune: argparse.ArgumentParser) -> None:
     _option(prune, "--job", str, metavar="NAME", default="", help="only the groups of this job")
     text = "a configuration whose pushgateway block of this URL says how to connect (credentials, TLS, proxy)"
     _option(prune, "--config", Path, metavar="FILE", help=text)
-    dry_run = bool(os.environ.get("SS_PUSHER_DRY_RUN"))
+    dry_run = _switched_on("SS_PUSHER_DRY_RUN")
     prune.add_argument("--dry-run", action="store_true", default=dry_run, help="only say what would be deleted")
 
 
@@ -256,6 +267,11 @@ def _option(parser: argparse.ArgumentParser, flag: str, convert: Callable[[str],
     if given:
         settings |= {"default": given, "required": False}
     parser.add_argument(flag, type=checked, **settings)
+
+
+def _switched_on(variable: str) -> bool:
+    """Whether the environment switches an option on that takes no value."""
+    return os.environ.get(variable, "").lower() not in {"", "0", "false", "no", "off"}
 
 
 def _one_of(*choices: str) -> Callable[[str], str]:

@@ -182,11 +182,12 @@ class Ledger:
             moved[:] = np.where(fell, column, difference)
             if name in LIFE:
                 anew |= fell & found
-        # Without a peer it did not live anew: what was erased is 0 and has fallen, and the rest goes on.
-        rows = np.flatnonzero(anew & (flows.endpoints != _NO_PEER))
+        rows = np.flatnonzero(anew)
+        connected = flows.endpoints[rows] != _NO_PEER
         for moved, name, column in zip(into, self._kernel, flows.counters, strict=False):
-            if name not in _OUTLIVE:
-                moved[rows] = column[rows]
+            # With a peer again it counts from 0. Without one, what is 0 was erased, and all else goes on.
+            began = rows[np.where(connected, name not in _OUTLIVE, column[rows] == 0)]
+            moved[began] = column[began]
         return anew
 
     def _count(self, into: I64, counts: Mapping[LedgerField, Bools | I64]) -> None:

@@ -24,6 +24,7 @@ class Flow:
     kept: bool = True
     state: TcpState = TcpState.ESTABLISHED
     local_port: int = 40000
+    peer: int = 1  # which of the addresses after the local one
 
 
 def sockets(flows: Iterable[Flow]) -> Sockets:
@@ -41,7 +42,7 @@ def sockets(flows: Iterable[Flow]) -> Sockets:
         family=np.full(count, AddressFamily.IPV4, dtype=np.uint8),
         state=np.array([flow.state for flow in rows], dtype=np.uint8),
         local=addresses,
-        remote=addresses + np.uint64(1),
+        remote=addresses + np.array([[0, flow.peer] for flow in rows], dtype=np.uint64).reshape(-1, 2),
         local_port=np.array([flow.local_port for flow in rows], dtype=np.uint16),
         remote_port=np.array([flow.remote_port for flow in rows], dtype=np.uint16),
         interface=np.zeros(count, np.uint32),

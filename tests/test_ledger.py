@@ -80,6 +80,12 @@ def test_a_flow_that_closes_between_the_dump_and_the_drain_is_counted_once() -> 
     assert counted(tick(book)) == {}
 
 
+def test_a_flow_that_was_dumped_and_then_closed_is_not_awaited() -> None:
+    book = ledger()
+    tick(book, flows(sent(1, 1000)), flows(sent(1, 1000)))
+    assert [counted(tick(book, complete=False)) for _ in range(3)] == [{}] * 3
+
+
 def test_a_flow_that_closes_during_the_first_tick_is_credited_since_its_dump() -> None:
     movement = tick(ledger(), flows(sent(1, 1000)), flows(sent(1, 1100)))
     assert total(movement, "bytes_sent") == 100
@@ -163,12 +169,30 @@ def test_a_flow_whose_counters_fell_was_connected_again_and_counts_from_0() -> N
     assert counted(movement) == {"OPENED": 1, "CLOSED": 1, "WIPED": 1}
 
 
-def test_a_flow_with_another_peer_was_connected_again_even_if_no_counter_fell() -> None:
+@pytest.mark.parametrize(
+    "again",
+    [replace(sent(1, 1500), remote_port=80), replace(sent(1, 1500), local_port=80), replace(sent(1, 1500), peer=2)],
+    ids=["remote port", "local port", "peer"],
+)
+def test_a_flow_with_another_peer_or_port_was_connected_again_even_if_no_counter_fell(again: Flow) -> None:
     book = ledger()
     tick(book, flows(sent(1, 1000)))
-    again = sent(1, 1500)
-    again.remote_port = 80
     assert total(tick(book, flows(again)), "bytes_sent") == 1500
+
+
+def test_what_a_socket_keeps_when_it_is_connected_again_is_not_counted_twice() -> None:
+    book = Ledger(["busy_time"])
+    tick(book, flows(sent(1, 1000, busy_time=500)))
+    movement = tick(book, flows(replace(sent(1, 1500, busy_time=503), remote_port=80)))
+    assert (total(movement, "bytes_sent"), total(movement, "busy_time")) == (1500, 3)
+
+
+def test_what_an_aborted_flow_keeps_is_not_counted_twice() -> None:
+    book = Ledger(["busy_time", "total_rto"])
+    tick(book, flows(sent(1, 1000, busy_time=500, total_rto=40_000)))
+    movement = tick(book, closed=flows(Flow(1, {"min_rtt": 100, "busy_time": 503}, remote_port=0)))
+    moved = [total(movement, name) for name in ("bytes_sent", "busy_time", "total_rto")]
+    assert moved == [0, 3, 0]
 
 
 def test_segments_that_fell_without_payload_are_no_wrap() -> None:
@@ -221,6 +245,13 @@ def test_a_connection_that_was_never_established_is_a_connect_failure(remote_por
     movement = tick(book, closed=flows(Flow(1, {"segs_out": int(remote_port > 0)}, remote_port=remote_port)))
     assert counted(movement) == {"OPENED": 1, "CLOSED": 1, "CONNECT_FAILURES": 1}
     assert movement.closed_bytes.tolist() == []
+
+
+@pytest.mark.parametrize("sign", ["bytes_acked", "bytes_received", "delivered"])
+def test_a_connection_whose_round_trip_was_never_measured_is_no_connect_failure(sign: str) -> None:
+    book = ledger()
+    tick(book)
+    assert counted(tick(book, closed=flows(Flow(1, {sign: 1})))) == {"OPENED": 1, "CLOSED": 1}
 
 
 def test_a_connect_failure_that_a_dump_saw_keeps_the_name_it_had_there() -> None:

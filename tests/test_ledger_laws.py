@@ -82,7 +82,7 @@ class Kernel(RuleBasedStateMachine):
         self.host = np.zeros(len(EXPORTED) + len(OWN), np.int64)
         self.ticked = False
         self.ms = 0
-        self.tick(hide=False, exported=0)
+        self.tick(hide=False, late=False, exported=0)
 
     @rule(target=lives, key=st.integers(1, 4), near_wrap=st.booleans())
     def open_socket(self, key: int, near_wrap: bool) -> int:  # noqa: FBT001 - drawn by hypothesis
@@ -145,8 +145,8 @@ class Kernel(RuleBasedStateMachine):
     def failed_dump(self) -> None:
         """Nobody asks the ledger: what it knows stays, and events go on waiting."""
 
-    @rule(hide=st.booleans(), exported=st.integers(0, 15))
-    def tick(self, hide: bool, exported: int) -> None:  # noqa: FBT001 - drawn by hypothesis
+    @rule(hide=st.booleans(), late=st.booleans(), exported=st.integers(0, 15))
+    def tick(self, hide: bool, late: bool, exported: int) -> None:  # noqa: FBT001 - drawn by hypothesis
         expected = Expected()
         dump = list(self.open.values())
         self.random.shuffle(dump)
@@ -157,11 +157,19 @@ class Kernel(RuleBasedStateMachine):
         self.events = [(wait - 1, socket, flow) for wait, socket, flow in self.events if wait]
         for socket, _ in due:
             expected.add(socket)
-        heard = flows(*(s.report() for s in dump)), flows(*(flow for _, flow in due))
-        movement = self.ledger.advance(*heard, complete=self.complete)
+        opened = flows(*(socket.report() for socket in dump))
+        if late and dump:
+            due.append(self.close_after_the_dump(dump[-1], expected))
+        movement = self.ledger.advance(opened, flows(*(flow for _, flow in due)), complete=self.complete)
         lost = self.listen({socket.cookie for socket in dump}, {socket.cookie for socket, _ in due})
         self.was_complete, self.complete = self.complete, True
         self.check(movement, expected, exported, lost)
+
+    def close_after_the_dump(self, socket: Socket, expected: Expected) -> tuple[Socket, Flow]:
+        self.open.pop(socket.cookie)
+        socket.moved["bytes_sent"] += 77
+        expected.add(socket)
+        return socket, socket.report()
 
     def listen(self, dumped: set[int], ended: set[int]) -> int:
         """How many of the flows that the ledger knows count as lost from now on."""

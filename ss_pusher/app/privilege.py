@@ -21,8 +21,11 @@ _PROCESS_LABELS: Final = {"pid", "command"}
 
 
 def has(capability: int) -> bool:
-    """Whether this thread has a capability: proc_pid_status(5), CapEff."""
-    status = Path("/proc/thread-self/status").read_text(encoding="ascii", errors="replace")
+    """Whether this thread has a capability: proc_pid_status(5), CapEff. Where /proc is not mounted, nobody tells."""
+    try:
+        status = Path("/proc/thread-self/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
     effective = next((line.split()[1] for line in status.splitlines() if line.startswith("CapEff:")), "0")
     return bool(int(effective, 16) >> capability & 1)
 

@@ -7,6 +7,7 @@ import ctypes
 import os
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
@@ -44,9 +45,11 @@ class Namespace(NamedTuple):
 
 
 def own(root: Path = Path("/")) -> Namespace:
-    """The namespace that this thread is in."""
+    """The namespace that this thread is in. Its number is only told where /proc is mounted, and else 0."""
     path = root / "proc/thread-self/ns/net"
-    return Namespace(path.stat().st_ino, "", path)
+    with suppress(OSError):
+        return Namespace(path.stat().st_ino, "", path)
+    return Namespace(0, "", path)
 
 
 def find(wanted: Collection[str], here: Namespace, root: Path = Path("/")) -> list[Namespace]:

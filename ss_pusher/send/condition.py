@@ -19,7 +19,7 @@ class Condition(Enum):
     UNKNOWN = "is not known yet"
     ACCEPTING = "accepts what is sent"
     RETRYING = "is not there for now; all is kept and tried again"
-    HELD = "refuses our credentials or our address; all is kept and tried again slowly"
+    HELD = "refuses what somebody has to mend; all is kept and tried again slowly"
     REJECTING = "refuses what is sent, and it is dropped"
 
 

@@ -107,10 +107,12 @@ class Client:
         self._deadline.head_expected = False
         self._refused = response.status_code == HTTPStatus.UNAUTHORIZED
         body, self._kept_alive = _read_body(response.raw, max_body)
+        # A server may say again what it was asked, and people put tokens into the query.
+        secrets = (headers.get("Authorization", "").rpartition(" ")[2], urlsplit(call.url).query)
         return Answer(
             status=response.status_code,
             headers={name.lower(): clean(value) for name, value in response.headers.items()},
-            text=clean(_decode(body, response.headers.get("Content-Encoding", "")), headers.get("Authorization", "")),
+            text=clean(_decode(body, response.headers.get("Content-Encoding", "")), *secrets),
             body=body,
         )
 
@@ -137,10 +139,9 @@ class Client:
         return str(root) or type(root).__name__
 
 
-def clean(text: str, credentials: str = "") -> str:
-    """A server's text fit for a log: one line, no control characters, no credentials that it echoes, not long."""
-    secret = credentials.rpartition(" ")[2]
-    if secret:
+def clean(text: str, *secrets: str) -> str:
+    """A server's text fit for a log: one line, no control characters, no secrets that it echoes, not long."""
+    for secret in filter(None, secrets):
         text = text.replace(secret, "<hidden>")
     return " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * MAX_TEXT]).split())[:MAX_TEXT]
 

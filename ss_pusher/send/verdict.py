@@ -10,6 +10,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final, TypeAlias
+from urllib.parse import urlsplit, urlunsplit
 
 from ss_pusher.model import Protocol
 from ss_pusher.send.exchange import Answer, Failure, Outcome
@@ -101,7 +102,7 @@ def judge(protocol: Protocol, outcome: Outcome, now: float) -> Verdict:
     if status in _MENDED_BY_SOMEBODY:
         return Held(words)
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-        return Held(f"{words}: the address has moved to {outcome.headers.get('location', 'an unnamed place')}")
+        return Held(f"{words}: the address has moved to {_place(outcome.headers.get('location', ''))}")
     if protocol in _REMOTE_WRITE:
         return _judge_remote_write(protocol, outcome, words)
     return Accepted() if status < HTTPStatus.BAD_REQUEST else Rejected("refused", words)
@@ -162,3 +163,13 @@ def _words(answer: Answer) -> str:
     except ValueError:
         phrase = "status not registered"
     return f"{answer.status} {phrase}: {answer.text}" if answer.text else f"{answer.status} {phrase}"
+
+
+def _place(location: str) -> str:
+    """A URL for a log: without user, password and query, where people put their tokens."""
+    try:
+        parts = urlsplit(location)
+    except ValueError:
+        return "an unreadable place"
+    bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
+    return bare or "an unnamed place"

@@ -103,7 +103,7 @@ def test_ticks_go_on_while_a_sink_is_down(tmp_path: Path) -> None:
     ("status", "condition"),
     [
         (400, "refuses what is sent, and it is dropped"),
-        (403, "refuses our credentials or our address; all is kept and tried again slowly"),
+        (403, "refuses what somebody has to mend; all is kept and tried again slowly"),
         (500, "is not there for now; all is kept and tried again"),
     ],
 )

@@ -54,7 +54,7 @@ def test_what_stays_bad_is_said_once_an_hour(log: ConditionLog, clock: Clock, ca
 
     assert len(caplog.records) == 3
     assert caplog.messages[2] == (
-        "mimir still refuses our credentials or our address; all is kept and tried again slowly: 401 Unauthorized"
+        "mimir still refuses what somebody has to mend; all is kept and tried again slowly: 401 Unauthorized"
     )
 
 
