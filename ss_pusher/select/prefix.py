@@ -79,7 +79,7 @@ def _cut(words: U64, address: KeyPart, prefixes: Prefixes) -> tuple[Bools, U64]:
     cut[address.first] &= np.where(mapped, four_high, six_high)
     cut[address.first + 1] &= np.where(mapped, four_low, six_low)
     cut[address.first + 2] = target
-    return (length > target) & (length <= _ADDRESS_BITS), cut
+    return length > target, cut
 
 
 def _mask(bits: int) -> tuple[np.uint64, np.uint64]:

@@ -14,7 +14,7 @@ BEYOND: Final = np.iinfo(np.int64).max
 
 
 def ranks(candidates: Candidates, depths: Sequence[int]) -> I64:
-    """int64[rankings, n], from 1 on; at most `depths[r]` deep in ranking r, `BEYOND` below.
+    """int64[rankings, n], from 1 on; `BEYOND` for all but the foremost `depths[r]` groups, and as many networks.
 
     Equal scores rank by age, older first, then by key. A network ranks among groups and networks alike, a group only
     among groups: the networks of the heaviest groups must not push others out.
@@ -31,6 +31,5 @@ def ranks(candidates: Candidates, depths: Sequence[int]) -> I64:
         networks = front(np.flatnonzero((falling < 0) & candidates.network))
         ahead = np.searchsorted(falling[groups], falling[networks], side="right")
         result[ranking, groups] = np.arange(1, len(groups) + 1)
-        together = ahead + np.arange(1, len(networks) + 1)
-        result[ranking, networks] = np.where(together <= depth, together, BEYOND)
+        result[ranking, networks] = ahead + np.arange(1, len(networks) + 1)
     return result

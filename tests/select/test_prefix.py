@@ -60,6 +60,12 @@ def test_a_network_of_one_group_counts_only_when_it_is_known() -> None:
     assert parents(keys, found(keys, Prefixes(), known)) == [key("192.0.2.0", length=24)]
 
 
+def test_a_group_as_coarse_as_the_prefix_is_no_network_of_its_own() -> None:
+    coarse = [key("192.0.2.0", length=24)]
+    known = found([key("192.0.2.8"), key("192.0.2.9")], Prefixes()).hashes
+    assert parents(coarse, found(coarse, Prefixes(), known)) == [None]
+
+
 def test_no_groups_have_no_networks() -> None:
     assert found([], Prefixes()).hashes.shape == (0,)
 

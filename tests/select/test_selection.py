@@ -69,6 +69,13 @@ def test_grouping_by_direction_alone_exports_both_directions_and_no_key_twice() 
     assert len(choice.keys) == 2
 
 
+def test_a_group_that_is_its_own_remainder_never_stands_there_twice() -> None:
+    selection = Selection((KeyPart("direction", 0, 1),), [("throughput", 9)])
+    for sent in (0, 5):
+        choice, _ = selection.choose(tick([(1,)], {SENT: [sent]}), 15.0, MANY)
+        assert keys_of(choice) == [(1,)]
+
+
 def test_one_group_without_any_label_is_its_own_remainder() -> None:
     groups = tick([()], {SENT: [5]})
     choice, _ = Selection((), [("throughput", 9)]).choose(groups, 15.0, MANY)
@@ -159,6 +166,10 @@ def test_a_gauge_that_no_socket_has_does_not_rank() -> None:
     selection = Selection(LAYOUT, [("rtt", 3)])
     groups = tick([A, B, C], {RTT: [np.nan, 0.2, 0.1]})
     assert exported(selection, groups) == {B, C}
+
+
+def test_an_infinite_gauge_does_not_rank() -> None:
+    assert exported(Selection(LAYOUT, [("rtt", 2)]), tick([A, B], {RTT: [np.inf, 0.1]})) == {B}
 
 
 def test_keys_keep_their_order_and_new_ones_come_last() -> None:
@@ -305,6 +316,27 @@ def test_an_address_that_comes_to_matter_leaves_the_rest_to_its_network() -> Non
     choice, _ = selection.choose(groups, 15.0, MANY)
     assert owners(groups, choice)[loud] == loud
     assert owners(groups, choice)[key("198.51.100.2")] == network
+
+
+def test_a_network_does_not_enter_while_an_address_of_it_is_exported_though_that_has_become_quiet() -> None:
+    selection = with_networks(1, hold=3)
+    network, once = key("198.51.100.0", length=24), key("198.51.100.1")
+    assert exported(selection, sending({once: 100})) == {once}
+    louder = sending(dict.fromkeys(peers(3), 10**6) | crowd("198.51.100", 10**5))
+    seen = [exported(selection, louder) for _ in range(5)]
+    assert [once in now for now in seen] == [True, True, True, False, False]
+    assert [network in now for now in seen] == [False, False, False, True, True]
+
+
+def test_what_exported_addresses_move_does_not_keep_their_network() -> None:
+    selection = with_networks(2)
+    big = dict.fromkeys(peers(4), 1000)
+    network, loud = key("198.51.100.0", length=24), key("198.51.100.1")
+    assert network in exported(selection, sending(big | crowd("198.51.100", 100)))
+    for _ in range(60):
+        last = exported(selection, sending(big | crowd("198.51.100", 1) | {loud: 10_000}))
+    assert loud in last
+    assert network not in last
 
 
 def test_a_network_whose_addresses_fell_silent_leaves() -> None:
