@@ -122,6 +122,7 @@ def _draw(results: Results, path: Path) -> None:
             field.scatter(r.new_per_hour, r.bytes, s=60, color=_COLOURS[policy], label=policy)
         field.set(title=trace, xscale="log", ylim=(-0.05, 1.05))
         field.grid(visible=True, alpha=0.3)
+        field.set_axisbelow(True)
     figure.supxlabel("new series an hour")
     figure.supylabel("share of bytes in exported groups")
     handles, labels = axes.flat[0].get_legend_handles_labels()

@@ -26,23 +26,30 @@ FAST: Final = EVERYTHING.replace("250ms", "50ms")
 
 
 class Faulty:
-    """Reads the kernel, but something happens before each dump."""
+    """Reads the kernel, but something happens before each dump, or to what was read."""
 
-    def __init__(self, collect: Collect, before_dump: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        collect: Collect,
+        before_dump: Callable[[], None] = lambda: None,
+        read: Callable[[Sockets], Sockets] = lambda sockets: sockets,
+    ) -> None:
         self._collect = collect
         self._before_dump = before_dump
+        self._read = read
 
     def dump(self) -> Sequence[tuple[str, Sockets]]:
         self._before_dump()
-        return self._collect.dump()
+        return [(namespace, self._read(sockets)) for namespace, sockets in self._collect.dump()]
 
     def closed(self) -> tuple[list[tuple[str, Sockets]], bool]:
-        return self._collect.closed()
+        parts, complete = self._collect.closed()
+        return [(namespace, self._read(sockets)) for namespace, sockets in parts], complete
 
 
-def with_fault(before_dump: Callable[[], None]) -> Callable[[Agent], None]:
+def with_fault(**fault: Callable[..., Any]) -> Callable[[Agent], None]:
     def prepare(agent: Agent) -> None:
-        agent.pipeline.collect = Faulty(agent.pipeline.collect, before_dump)
+        agent.pipeline.collect = Faulty(agent.pipeline.collect, **fault)
 
     return prepare
 
@@ -71,7 +78,7 @@ def test_a_failed_read_exports_nothing_and_the_next_one_makes_up_for_it(host: Ho
         if next(numbers) % 3:
             raise CollectError("broken on purpose")
 
-    with watching(host, FAST, prepare=with_fault(fail_twice_of_three)) as watch:
+    with watching(host, FAST, prepare=with_fault(before_dump=fail_twice_of_three)) as watch:
         books = exchange(host, 3000)
         watch.settle(books.all().flows)
     check(watch, books)
@@ -81,12 +88,22 @@ def test_a_failed_read_exports_nothing_and_the_next_one_makes_up_for_it(host: Ho
 
 
 def test_a_tick_that_takes_longer_than_the_interval_loses_nothing_but_ticks(host: Host) -> None:
-    with watching(host, FAST, prepare=with_fault(lambda: time.sleep(0.12))) as watch:
+    with watching(host, FAST, prepare=with_fault(before_dump=lambda: time.sleep(0.12))) as watch:
         books = exchange(host, 3000)
         watch.settle(books.all().flows)
     check(watch, books)
     ticks = len(watch.snapshots) - 1  # after the last nothing is due
     assert watch.agent.telemetry.value("ss_pusher_ticks_missed_total") >= 2 * ticks - 1
+
+
+def test_a_socket_that_is_read_twice_is_counted_once(host: Host) -> None:
+    """The kernel walks a table that changes meanwhile."""
+    twice = with_fault(read=lambda sockets: Sockets.concatenate([sockets, sockets]))
+    with watching(host, FAST, prepare=twice) as watch:
+        books = exchange(host, 1000)
+        watch.settle(books.all().flows)
+    check(watch, books)
+    assert of_host(increases(watch.snapshots), "ss_tcp_flows_closed_total") == books.all().flows
 
 
 class Wall:

@@ -1,7 +1,8 @@
 """Flows of every kind, driven at both ends by one process that counts for itself what each end moved.
 
-A program for network namespaces: `python -m tests.accounting.traffic TASK`, the task being JSON. When it has done its
-work it prints its books and holds the flows that stay open, until a line on stdin releases them or the input ends.
+A program for network namespaces: `python -m tests.accounting.traffic TASK`, the task being JSON. It says on stdout that
+its servers listen, and waits for a line on stdin. When it has done its work it prints its books, and holds the flows
+that stay open until there is another line, or the input ends.
 """
 
 import errno
@@ -297,7 +298,7 @@ class Workers:
 
     def books(self) -> Books:
         """Wait until all have done their work, and add up what they say of it."""
-        return reduce(Books.__add__, map(_told, self._processes))
+        return reduce(Books.__add__, [Books.of(_told(process)) for process in self._processes])
 
     def release(self) -> None:
         """Let go of the flows that stayed open; the kernel closes them with their processes."""
@@ -306,10 +307,18 @@ class Workers:
 
 
 @contextmanager
-def working(host: Host, *tasks: Task) -> Iterator[Workers]:
-    """Work in a network namespace. What stays open ends with this context."""
+def working(host: Host, *tasks: Task, when_listening: Callable[[], None] = lambda: None) -> Iterator[Workers]:
+    """Work in a network namespace. What stays open ends with this context.
+
+    `when_listening` is called when all servers listen, before the first connection.
+    """
     with ExitStack() as stack:
         processes = [stack.enter_context(_process(host, task)) for task in tasks]
+        for process in processes:
+            _told(process)
+        when_listening()
+        for process in processes:
+            _tell(process)
         yield Workers(processes)
 
 
@@ -323,23 +332,35 @@ def _process(host: Host, task: Task) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def _told(process: subprocess.Popen[str]) -> Books:
+def _told(process: subprocess.Popen[str]) -> Any:
     if process.stdout is None or not (line := process.stdout.readline()):
         raise RuntimeError(f"the traffic ended early with {process.wait()}")
-    return Books.of(json.loads(line))
+    return json.loads(line)
+
+
+def _tell(process: subprocess.Popen[str]) -> None:
+    if process.stdin is not None:
+        process.stdin.write("\n")
+        process.stdin.flush()
+
+
+def _say(document: object) -> None:
+    """Print JSON, and wait for a line."""
+    sys.stdout.write(json.dumps(document, default=sorted) + "\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
 
 
 def main(document: str) -> None:
     """Work in threads, tell what was done, and hold what stays open."""
     task = Task(**json.loads(document))
     workers = [Worker(task, number) for number in range(task.threads)]
+    _say("listening")
     with ThreadPoolExecutor(task.threads) as pool:
         for done in [pool.submit(worker.work) for worker in workers]:
             done.result()
     books = reduce(Books.__add__, (worker.books for worker in workers))
-    sys.stdout.write(json.dumps(asdict(books), default=sorted) + "\n")
-    sys.stdout.flush()
-    sys.stdin.readline()
+    _say(asdict(books))
 
 
 if __name__ == "__main__":
