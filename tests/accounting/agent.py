@@ -104,7 +104,7 @@ def watching(
     with ThreadPoolExecutor(max_workers=1) as pool:
         running = pool.submit(host.call, run)
         try:
-            wait_for(lambda: recorder.snapshots or running.done(), "the first tick")
+            wait_for(lambda: recorder.snapshots or running.done(), "the first tick", PATIENCE)
             yield watches[0]
         finally:
             stop.set()
@@ -137,7 +137,7 @@ class Hand:
             rises = self.rises()
             return rises if of_host(rises, "ss_tcp_flows_closed_total") >= closed else {}
 
-        rises = wait_for(reached, f"{closed} flows are closed")
+        rises = wait_for(reached, f"{closed} flows are closed", PATIENCE)
         assert of_host(rises, "ss_tcp_flows_closed_total") == closed
         return rises
 

@@ -45,6 +45,9 @@ class Place:
         self.gateway = gateway
         self.job.write_text(BACKUP)
         self.job.chmod(0o755)
+        # The examples need no quotes; where this project lies may need some.
+        self.command = directory / "ss-pusher"
+        self.command.symlink_to(command.EXECUTABLE)
 
     def here(self, text: str) -> str:
         """The text with what is here."""
@@ -52,7 +55,7 @@ class Place:
             text.replace("/etc/ss-pusher/job.yml", self.config)
             .replace("/usr/local/bin/backup", str(self.job))
             .replace("http://gateway.example:9091", self.gateway)
-            .replace("/usr/bin/ss-pusher", command.EXECUTABLE)
+            .replace("/usr/bin/ss-pusher", str(self.command))
         )
 
     def sh(self, text: str, **environment: str) -> subprocess.CompletedProcess[str]:

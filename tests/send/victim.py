@@ -23,7 +23,7 @@ from ss_pusher.send.worker import Worker
 from ss_pusher.telemetry import Telemetry
 
 REQUESTS_A_LIFE = 12
-LAST_DEADLINE = 60.0
+LAST_DEADLINE = 240.0
 
 
 def start(directory: Path, url: str) -> Worker:
