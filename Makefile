@@ -9,7 +9,7 @@ RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow lint format bench bench-selection proto docs tools clean
+.PHONY: help demo test test-slow lint format bench proto docs tools clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -32,15 +32,13 @@ lint: .venv/.development ## ruff and mypy
 format: .venv/.development ## let ruff format the code
 	@$(RUN) -m ruff format .
 
-bench: .venv/.development ## measure, and write docs/performance.md
+bench: .venv/.development ## measure, and write docs/performance.md and docs/cardinality.md
 	@$(RUN) -m bench.collector $(ARGS)
 	@$(RUN) -m bench.naming $(ARGS)
 	@$(RUN) -m bench.ledger
 	@$(RUN) -m bench.closed_flows
 	@$(RUN) -m bench.encoders
-
-bench-selection: .venv/.development ## replay days of traffic, and write docs/cardinality.md: takes long
-	@$(RUN) -m bench.selection $(ARGS)
+	@$(RUN) -m bench.selection
 
 proto: .venv/.development ## compile proto/ into ss_pusher/proto/
 	@$(RUN) proto/generate.py
