@@ -1,5 +1,6 @@
 """Sockets that end at a deadline, and the look-up of names, which the system gives no timeout."""
 
+import shlex
 import socket
 import ssl
 import subprocess
@@ -66,7 +67,8 @@ def test_a_name_server_that_is_silent_cannot_stretch_the_deadline(tmp_path: Path
     resolv_conf = tmp_path / "resolv.conf"
     resolv_conf.write_text("nameserver 127.0.0.53\noptions timeout:30 attempts:5\n", encoding="ascii")
     (tmp_path / "script.py").write_text(SCRIPT, encoding="ascii")
-    inside = f"ip link set lo up && mount --bind {resolv_conf} /etc/resolv.conf && exec {sys.executable} script.py"
+    python = shlex.quote(sys.executable)
+    inside = f"ip link set lo up && mount --bind {resolv_conf} /etc/resolv.conf && exec {python} script.py"
     argv = [needs.command("unshare"), "--mount", "--net", "sh", "-c", inside]
     done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=25, check=False)
     if "mount:" in done.stderr or "unshare:" in done.stderr:
