@@ -65,10 +65,10 @@ def _floor() -> Iterator[Read]:
 def _dumper() -> Iterator[Read]:
     """Our dump into columns, with every field that any metric reads."""
     # Imported here, so that no other reader pays for it.
-    from ss_pusher import metrics  # noqa: PLC0415
-    from ss_pusher.model import AddressFamily, TcpState  # noqa: PLC0415
-    from ss_pusher.netlink.dump import Dumper  # noqa: PLC0415
-    from ss_pusher.netlink.tcp_info import FIELDS  # noqa: PLC0415
+    from ss_pusher import metrics  # noqa: PLC0415 - for this reader alone
+    from ss_pusher.model import AddressFamily, TcpState  # noqa: PLC0415 - the same
+    from ss_pusher.netlink.dump import Dumper  # noqa: PLC0415 - the same
+    from ss_pusher.netlink.tcp_info import FIELDS  # noqa: PLC0415 - the same
 
     wanted = [*(counter.field for counter in metrics.COUNTERS), *(gauge.field for gauge in metrics.GAUGES)]
     fields = [FIELDS[name] for name in dict.fromkeys(wanted) if name in FIELDS]
@@ -79,10 +79,10 @@ def _dumper() -> Iterator[Read]:
 @contextmanager
 def _tick() -> Iterator[Read]:
     """All that the agent does on its main thread: dump, decode, attribute, group, select, credit, encode, compress."""
-    from ss_pusher.app.build import build_agent  # noqa: PLC0415
-    from ss_pusher.config import parse  # noqa: PLC0415
-    from ss_pusher.encode.remote_write_v1 import RemoteWriteV1Encoder  # noqa: PLC0415
-    from ss_pusher.loop import Clock  # noqa: PLC0415
+    from ss_pusher.app.build import build_agent  # noqa: PLC0415 - the same
+    from ss_pusher.config import parse  # noqa: PLC0415 - the same
+    from ss_pusher.encode.remote_write_v1 import RemoteWriteV1Encoder  # noqa: PLC0415 - the same
+    from ss_pusher.loop import Clock  # noqa: PLC0415 - the same
 
     config = parse(_CONFIGURATION, "benchmark", directory=Path()).config
     agent = build_agent(config, lambda _: [], Clock())

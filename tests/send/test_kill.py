@@ -13,7 +13,7 @@ from tests.send.scripted import Peer, reply, scripted
 DEADLINE = 600.0
 
 
-@pytest.mark.parametrize(("lives", "seed"), [(200, 1), pytest.param(1000, 2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("lives", "seed"), [(200, 1), pytest.param(2000, 2, marks=pytest.mark.slow)])
 def test_an_agent_that_is_killed_again_and_again_loses_nothing(tmp_path: Path, lives: int, seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - no secret
     accepted: list[int] = []
