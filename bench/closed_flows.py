@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import multiprocessing
 import os
 import resource
 import socket
@@ -19,6 +18,7 @@ from typing import Final, NamedTuple
 
 from bench import report
 from bench.collector import DOCUMENT, INSIDE, in_a_namespace_of_its_own
+from bench.serving import serving
 from ss_pusher.app.collector import kernel_fields
 from ss_pusher.app.plan import fields, make_plan
 from ss_pusher.config import parse
@@ -36,7 +36,6 @@ _ADDRESSES: Final = 50
 _SPARE_DESCRIPTORS: Final = 200
 _BURST: Final = 20  # sockets closed without a look at the clock
 _QUIET: Final = 0.5  # seconds without an announcement, after which none will come any more
-_SPAWN: Final = multiprocessing.get_context("spawn")
 _ROOM: Final = {"privileged": 32 << 20, "unprivileged": RMEM_MAX}
 _NOBODY: Final = 65_534
 
@@ -110,7 +109,7 @@ def _cost(runs: Sequence[Run]) -> str:
 def _run(rate: int, sockets: int, *, privileged: bool) -> Run:
     """Close sockets while a process of its own listens, with or without privileges."""
     with ExitStack() as stack:
-        closers = [stack.enter_context(_closer(number + 1)) for number in range(CLOSERS)]
+        closers = [stack.enter_context(serving(_close, number + 1)) for number in range(CLOSERS)]
         for closer in closers:
             closer.send(sockets // 2 // CLOSERS)
         for closer in closers:
@@ -129,21 +128,8 @@ def _run(rate: int, sockets: int, *, privileged: bool) -> Run:
 # ---- who closes -----------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def _closer(number: int) -> Iterator[Connection]:
-    """A process that opens as many connections as it is sent, then closes them at the rate that it is sent."""
-    ours, theirs = _SPAWN.Pipe()
-    process = _SPAWN.Process(target=_close, args=(number, theirs), daemon=True)
-    process.start()
-    theirs.close()
-    try:
-        yield ours
-    finally:
-        ours.close()
-        process.join()
-
-
 def _close(number: int, orders: Connection) -> None:
+    """Open as many connections as are sent, then close them at the rate that is sent."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     listeners = cycle([socket.create_server((f"127.0.{number}.{last}", 0)) for last in range(1, _ADDRESSES + 1)])

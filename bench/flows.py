@@ -1,21 +1,20 @@
 """Opens TCP connections on loopback, in as many processes as the limit of descriptors asks for, and holds them."""
 
 import math
-import multiprocessing
 import resource
 import socket
 import struct
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from itertools import cycle
 from multiprocessing.connection import Connection
 from typing import Final, Self
+
+from bench.serving import serving
 
 ADDRESSES: Final = 50  # destinations of each process, with a listening port each
 PAYLOAD: Final = b"x" * 1000  # each way
 _SPARE_DESCRIPTORS: Final = 200
 _ABORT: Final = struct.pack("ii", 1, 0)  # struct linger: closing resets, so that nothing lingers in TIME_WAIT
-_SPAWN: Final = multiprocessing.get_context("spawn")
 
 
 class Flows:
@@ -44,7 +43,7 @@ class Flows:
         missing = math.ceil(sockets / 2) - self._open
         while missing > 0:
             if self._open % most == 0:
-                self._connections.append(self._holders.enter_context(_holder(len(self._connections) + 1)))
+                self._connections.append(self._holders.enter_context(serving(_hold, len(self._connections) + 1)))
             count = min(missing, most - self._open % most)
             self._connections[-1].send(count)
             self._connections[-1].recv()
@@ -52,21 +51,8 @@ class Flows:
             missing -= count
 
 
-@contextmanager
-def _holder(number: int) -> Iterator[Connection]:
-    """A process that opens as many connections as it is sent, and holds them until the end."""
-    ours, theirs = _SPAWN.Pipe()
-    process = _SPAWN.Process(target=_hold, args=(number, theirs), daemon=True)
-    process.start()
-    theirs.close()
-    try:
-        yield ours
-    finally:
-        ours.close()
-        process.join()
-
-
 def _hold(number: int, orders: Connection) -> None:
+    """Open as many connections as are sent, and hold them until the end."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     listeners = cycle([socket.create_server((f"127.0.{number}.{last}", 0)) for last in range(1, ADDRESSES + 1)])

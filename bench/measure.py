@@ -1,17 +1,16 @@
 """Measures readers side by side, each in a process of its own, in turns, so that a busy moment hits all alike."""
 
-import multiprocessing
 import resource
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Final, TypeAlias
 
 from bench.readers import READERS, Reader, peak_memory, peak_memory_of_command
+from bench.serving import serving
 
-_SPAWN: Final = multiprocessing.get_context("spawn")
 _SOCKETS_A_TURN: Final = 10_000  # few sockets are read several times a turn, to be longer than the clock's noise
 
 
@@ -32,7 +31,7 @@ def measure(readers: Sequence[Reader], sockets: int, rounds: int) -> Costs:
     """The best of several rounds."""
     repeats = max(1, _SOCKETS_A_TURN // max(sockets, 1))
     with ExitStack() as stack:
-        processes = {reader.name: stack.enter_context(_process(reader, sockets)) for reader in readers}
+        processes = {reader.name: stack.enter_context(serving(_serve, reader.name, sockets)) for reader in readers}
         costs: dict[str, list[Cost]] = {name: [] for name in processes}
         for _ in range(rounds):
             for name, orders in processes.items():
@@ -46,19 +45,6 @@ def measure(readers: Sequence[Reader], sockets: int, rounds: int) -> Costs:
         )
         for name, measured in costs.items()
     }
-
-
-@contextmanager
-def _process(reader: Reader, sockets: int) -> Iterator[Connection]:
-    ours, theirs = _SPAWN.Pipe()
-    process = _SPAWN.Process(target=_serve, args=(reader.name, sockets, theirs), daemon=True)
-    process.start()
-    theirs.close()
-    try:
-        yield ours
-    finally:
-        ours.close()
-        process.join()
 
 
 def _serve(name: str, sockets: int, orders: Connection) -> None:
