@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 from bench import report
-from bench.at_rest import agent_memory
 from bench.flows import Flows
 from bench.measure import Costs, measure
 from bench.readers import READERS
@@ -29,8 +28,7 @@ def main(argv: Sequence[str]) -> int:
     if not options.inside:
         return in_a_namespace_of_its_own("bench.collector", argv)
     numbers = sorted(int(number) for number in options.sockets.split(","))
-    at_rest = agent_memory()
-    results = report.markdown(_measure_all(numbers, options.rounds), options.rounds, at_rest)
+    results = report.markdown(_measure_all(numbers, options.rounds), options.rounds)
     print(results)
     report.write(options.output, results)
     return 0

@@ -80,9 +80,9 @@ def _dumper() -> Iterator[Read]:
 def _tick() -> Iterator[Read]:
     """All that the agent does on its main thread: dump, decode, attribute, group, select, credit, encode, compress."""
     from ss_pusher.app.build import build_agent  # noqa: PLC0415 - the same
+    from ss_pusher.clock import Clock  # noqa: PLC0415 - the same
     from ss_pusher.config import parse  # noqa: PLC0415 - the same
     from ss_pusher.encode.remote_write_v1 import RemoteWriteV1Encoder  # noqa: PLC0415 - the same
-    from ss_pusher.loop import Clock  # noqa: PLC0415 - the same
 
     config = parse(_CONFIGURATION, "benchmark", directory=Path()).config
     agent = build_agent(config, lambda _: [], Clock())

@@ -16,13 +16,10 @@ _MEBIBYTE: Final = 1 << 20
 _COLUMNS: Final = ("", "CPU a socket", "wall a socket", "peak memory", "CPU ÷ floor", "wall ÷ `ss`")
 
 
-def markdown(results: Mapping[int, Costs], rounds: int, at_rest: int) -> str:
-    """All results: one table for each number of sockets, and the agent's memory at rest in bytes."""
+def markdown(results: Mapping[int, Costs], rounds: int) -> str:
+    """All results: one table for each number of sockets."""
     tables = [line for item in results.items() for line in _table(*item)]
-    rest = f"`ss-pusher agent` at rest, with few flows: {at_rest / _MEBIBYTE:.0f} MiB at its peak."
-    return "\n".join(
-        [*introduction(f"the best of {rounds} rounds, in which the readers take turns."), *tables, rest, ""]
-    )
+    return "\n".join([*introduction(f"the best of {rounds} rounds, in which the readers take turns."), *tables])
 
 
 def write(document: Path, results: str, begin: str = BEGIN, end: str = END) -> None:

@@ -4,14 +4,14 @@ import argparse
 import errno
 import logging
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from ss_pusher import __version__
+from ss_pusher.app.options import duration, listen_address, one_of, option, positive_int, seconds, switched_on
 from ss_pusher.errors import ConfigError, SsPusherError, UnsupportedHostError
 
 _EXIT_CODES: Final = """exit codes: 0 done, 1 a push failed, 2 wrong usage or configuration, 3 this host cannot do it
@@ -82,9 +82,12 @@ def _refuse(options: argparse.Namespace, code: Exit, *reasons: str) -> Exit:
 
 
 def _agent(options: argparse.Namespace) -> int:
-    from ss_pusher.app import commands
+    from ss_pusher.stop import stop_on_signals
 
-    commands.agent(options.config)
+    with stop_on_signals() as stop:  # before the rest is loaded, which takes a while
+        from ss_pusher.app import commands
+
+        commands.agent(options.config, stop, options.expose)
     return Exit.DONE
 
 
@@ -97,22 +100,22 @@ def _once(options: argparse.Namespace) -> int:
 def _job(options: argparse.Namespace) -> int:
     from ss_pusher.batch import process
 
-    mask = process.hold_signals()
-    from ss_pusher.app.run import Wish, run
-
     command = options.arguments[1:] if options.arguments[:1] == ["--"] else options.arguments
     if not command:
         return _refuse(options, Exit.WRONG_USAGE, "run: no command is given; write: ss-pusher run -- COMMAND …")
-    wish = Wish(
-        config=options.config,
-        command=command,
-        job=options.job,
-        labels=options.label,
-        run_id=options.run_id,
-        interval=options.interval,
-        summary=options.summary,
-    )
-    return run(wish, mask)
+    with process.Waiting(command, process.hold_signals()) as waiting:
+        from ss_pusher.app.run import Wish, run
+
+        wish = Wish(
+            config=options.config,
+            command=command,
+            job=options.job,
+            labels=options.label,
+            run_id=options.run_id,
+            interval=options.interval,
+            summary=options.summary,
+        )
+        return run(wish, waiting)
 
 
 def _prune(options: argparse.Namespace) -> int:
@@ -191,25 +194,27 @@ def _parser() -> argparse.ArgumentParser:
     ) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=summary, description=summary, epilog=_EXIT_CODES)
         command.set_defaults(command=run)
-        formats, levels = _one_of("text", "json"), _one_of("debug", "info", "warning", "error")
-        _option(command, "--log-format", formats, metavar="FORMAT", default="text", help="text (default) or json")
+        formats, levels = one_of("text", "json"), one_of("debug", "info", "warning", "error")
+        option(command, "--log-format", formats, metavar="FORMAT", default="text", help="text (default) or json")
         least = f"debug, info, warning or error (default: {level})"
-        _option(command, "--log-level", levels, metavar="LEVEL", default=level, help=least)
+        option(command, "--log-level", levels, metavar="LEVEL", default=level, help=least)
         return command
 
     agent = add("agent", _agent, "the service: read this host's sockets at an interval, and push")
-    _option(agent, "--config", Path, required=True, metavar="FILE")
+    option(agent, "--config", Path, required=True, metavar="FILE")
+    text = "serve /metrics and /health here, whatever the configuration says; :8090 is every address of this host"
+    option(agent, "--expose", listen_address, metavar="ADDRESS", help=text)
     once = add("once", _once, "one tick, pushed")
-    _option(once, "--config", Path, required=True, metavar="FILE")
+    option(once, "--config", Path, required=True, metavar="FILE")
     _add_run(add("run", _job, "run a batch job, watch its sockets, and push before it ends with the job's exit code"))
     _add_prune(add("prune", _prune, "delete the groups from a Pushgateway to which nobody pushes any more"))
     preview = add("preview", _preview, "show what would be pushed and what it costs, and send nothing")
-    _option(preview, "--config", Path, metavar="FILE", help="without it, every setting has its default")
-    forms = _one_of("table", "prometheus", "json")
-    _option(preview, "--format", forms, metavar="FORMAT", default="table", help="table (default), prometheus or json")
-    _option(preview, "--ticks", _positive_int, metavar="N", default=2, help="how often to read (default: 2)")
-    _option(preview, "--interval", _seconds, metavar="SECONDS", default=1.0, help="between ticks (default: 1)")
-    explain = _switched_on("SS_PUSHER_EXPLAIN")
+    option(preview, "--config", Path, metavar="FILE", help="without it, every setting has its default")
+    forms = one_of("table", "prometheus", "json")
+    option(preview, "--format", forms, metavar="FORMAT", default="table", help="table (default), prometheus or json")
+    option(preview, "--ticks", positive_int, metavar="N", default=2, help="how often to read (default: 2)")
+    option(preview, "--interval", seconds, metavar="SECONDS", default=1.0, help="between ticks (default: 1)")
+    explain = switched_on("SS_PUSHER_EXPLAIN")
     text = "show instead which rule of the filter is applied where, and to how many sockets"
     preview.add_argument("--explain", action="store_true", default=explain, help=text)
     check = add("check-config", _check_config, "check a configuration and name every error in it")
@@ -219,7 +224,7 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("file", type=Path, metavar="FILE")
     receive = add("receive", _receive, "take remote write and a Pushgateway's calls, and show what arrives")
     where = "127.0.0.1:9090"
-    _option(receive, "--listen", str, metavar="ADDRESS", default=where, help=f"HOST:PORT (default: {where})")
+    option(receive, "--listen", str, metavar="ADDRESS", default=where, help=f"HOST:PORT (default: {where})")
     push = "push this host's flows to a receiver on loopback for some seconds, and show what arrived"
     add("demo", _demo, push, level="warning")
     add("version", _version, "print the version")
@@ -227,14 +232,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_run(run: argparse.ArgumentParser) -> None:
-    _option(run, "--config", Path, required=True, metavar="FILE")
-    _option(run, "--job", str, metavar="NAME", default="", help="the label job (default: the command's file name)")
+    option(run, "--config", Path, metavar="FILE", help="default: /etc/ss-pusher/config.yml, if that can be used")
+    option(run, "--job", str, metavar="NAME", default="", help="the label job (default: the command's file name)")
     labels = [given] if (given := os.environ.get("SS_PUSHER_LABEL")) else []
     text = "one more label of every series; may be given several times"
     run.add_argument("--label", action="append", default=labels, metavar="NAME=VALUE", help=text)
-    _option(run, "--run-id", str, metavar="ID", default="", help="the label run_id (default: no such label)")
-    _option(run, "--interval", _duration, metavar="DURATION", help="push while the job runs too, like 15s")
-    summary = _switched_on("SS_PUSHER_SUMMARY")
+    option(run, "--run-id", str, metavar="ID", default="", help="the label run_id (default: no such label)")
+    option(run, "--interval", duration, metavar="DURATION", help="push while the job runs too, like 15s")
+    summary = switched_on("SS_PUSHER_SUMMARY")
     text = "say on stderr in the end whom the job talked to"
     run.add_argument("--summary", action="store_true", default=summary, help=text)
     run.add_argument("arguments", nargs=argparse.REMAINDER, metavar="-- COMMAND …", help="the job")
@@ -243,70 +248,11 @@ def _add_run(run: argparse.ArgumentParser) -> None:
 
 
 def _add_prune(prune: argparse.ArgumentParser) -> None:
-    _option(prune, "--url", str, required=True, metavar="URL", help="the Pushgateway")
+    option(prune, "--url", str, required=True, metavar="URL", help="the Pushgateway")
     text = "how long ago the last push must be, like 1h"
-    _option(prune, "--older-than", _duration, required=True, metavar="DURATION", help=text)
-    _option(prune, "--job", str, metavar="NAME", default="", help="only the groups of this job")
+    option(prune, "--older-than", duration, required=True, metavar="DURATION", help=text)
+    option(prune, "--job", str, metavar="NAME", default="", help="only the groups of this job")
     text = "a configuration whose pushgateway block of this URL says how to connect (credentials, TLS, proxy)"
-    _option(prune, "--config", Path, metavar="FILE", help=text)
-    dry_run = _switched_on("SS_PUSHER_DRY_RUN")
+    option(prune, "--config", Path, metavar="FILE", help=text)
+    dry_run = switched_on("SS_PUSHER_DRY_RUN")
     prune.add_argument("--dry-run", action="store_true", default=dry_run, help="only say what would be deleted")
-
-
-def _option(parser: argparse.ArgumentParser, flag: str, convert: Callable[[str], Any], **settings: Any) -> None:
-    """Add an option that may come from the environment too, where an empty value counts as none."""
-    variable = "SS_PUSHER_" + flag.removeprefix("--").replace("-", "_").upper()
-    given = os.environ.get(variable)
-
-    def checked(text: str) -> Any:
-        try:
-            return convert(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(f"{error} (from {variable})" if text == given else str(error)) from None
-
-    if given:
-        settings |= {"default": given, "required": False}
-    parser.add_argument(flag, type=checked, **settings)
-
-
-def _switched_on(variable: str) -> bool:
-    """Whether the environment switches an option on that takes no value."""
-    return os.environ.get(variable, "").lower() not in {"", "0", "false", "no", "off"}
-
-
-def _one_of(*choices: str) -> Callable[[str], str]:
-    def convert(text: str) -> str:
-        if text not in choices:
-            raise ValueError(f"{text!r} is none of {', '.join(choices)}")
-        return text
-
-    return convert
-
-
-def _positive_int(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise ValueError(f"{text!r} is no whole number from 1 on")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) else 0.0
-    if not 0 < seconds < _A_DAY:
-        raise ValueError(f"{text!r} is no number of seconds within a day")
-    return seconds
-
-
-def _duration(text: str) -> float:
-    from ss_pusher.config.invalid import InvalidError
-    from ss_pusher.config.values import parse_duration
-
-    try:
-        seconds = parse_duration(text)
-    except InvalidError as error:
-        raise ValueError(f"{text!r} {error}") from None
-    if not seconds:
-        raise ValueError(f"{text!r} must be more than nothing")
-    return seconds
-
-
-_A_DAY: Final = 86400.0

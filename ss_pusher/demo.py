@@ -14,8 +14,8 @@ from ss_pusher import tables
 from ss_pusher.app.agent import Agent
 from ss_pusher.app.build import build_agent
 from ss_pusher.app.sinks import make_endpoints
+from ss_pusher.clock import Clock
 from ss_pusher.config import Config, parse
-from ss_pusher.loop import Clock
 from ss_pusher.metrics.host import FLOW_SOCKETS
 from ss_pusher.model import Labels, Protocol
 from ss_pusher.receiver import Arrival, Receiver

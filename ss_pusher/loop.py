@@ -1,59 +1,16 @@
-"""The tick: when it is due, what time it bears, and the one place that catches what goes wrong in it."""
+"""The tick: when it is due, and the one place that catches what goes wrong in it."""
 
 import logging
 import math
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Final, Protocol
 
+from ss_pusher.clock import Clock, Timeline
 from ss_pusher.errors import CollectError, UnsupportedHostError
 from ss_pusher.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
-
-PATIENCE_MS: Final = 600_000
-"""A clock that was set back by less is waited for; one that was set back further is believed."""
-_NEWS_MS: Final = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """Where time comes from. `wall` is Unix time and may be set; `monotonic` never goes back. Both in seconds."""
-
-    wall: Callable[[], float] = time.time
-    monotonic: Callable[[], float] = time.monotonic
-
-
-class Timeline:
-    """Gives every tick its time, so that no series goes back in time when the clock does."""
-
-    def __init__(self, wall: Callable[[], float]) -> None:
-        self._wall: Final = wall
-        self._last_ms = 0
-        self._behind = False
-
-    def next(self) -> tuple[int, bool]:
-        """The time of this tick in Unix milliseconds, and whether it may be exported.
-
-        While the clock is behind the last tick, ticks are accounted for but not exported: receivers refuse what is out
-        of order. Their increments are in the next tick that is.
-        """
-        now_ms = int(self._wall() * 1000)
-        behind_ms = self._last_ms - now_ms
-        if 0 <= behind_ms < PATIENCE_MS:
-            if behind_ms >= _NEWS_MS and not self._behind:
-                words = "the clock was set back: for %.0f s nothing is exported, and after that all that was counted"
-                logger.warning(words, behind_ms / 1000)
-                self._behind = True
-            self._last_ms += 1
-            return self._last_ms, False
-        self._behind = False
-        if behind_ms >= PATIENCE_MS:
-            logger.warning("the clock was set back by %.0f s: samples go on from its new time", behind_ms / 1000)
-        self._last_ms = now_ms
-        return now_ms, True
 
 
 class Stages:
@@ -97,12 +54,16 @@ class Loop:
         telemetry: Telemetry,
         *,
         splay: float | None = None,
+        believed: Callable[[], bool] = lambda: True,
+        moved: Callable[[int], None] = lambda _: None,
         awake: Callable[[], None] = lambda: None,
         longest_wait: float = math.inf,
     ) -> None:
         """`tick` takes the tick's time in Unix milliseconds and whether to export it.
 
-        `splay` in [0, 1) is where in each interval of Unix time the ticks shall be; None: wherever the first one was.
+        `believed` says whether the wall clock can be, and `moved` is told, before a tick, by how many milliseconds the
+        times of the ticks before have to be moved; see `Timeline`. `splay` in [0, 1) is where in each interval of Unix
+        time the ticks shall be; None: wherever the first one was.
         `awake` is called before each wait, on the thread that ticks, and at least every `longest_wait` seconds between
         two ticks. It may change `interval` and `splay`.
         """
@@ -113,7 +74,8 @@ class Loop:
         self._telemetry: Final = telemetry
         self._awake: Final = awake
         self._longest_wait: Final = longest_wait
-        self._timeline: Final = Timeline(clock.wall)
+        self._moved: Final = moved
+        self._timeline: Final = Timeline(clock, believed)
         self._failing = ""
         self._ahead = 0.0
 
@@ -128,7 +90,7 @@ class Loop:
         while not stop.is_set():
             self.once()
             due = self._wait(stop, self._after(due))
-        self.once()
+        self.once(last=True)
 
     def _after(self, due: float) -> float:
         """When the tick after that of `due` is due; both monotonic."""
@@ -173,21 +135,25 @@ class Loop:
             stop.wait(min(left, self._longest_wait))
         return due
 
-    def once(self) -> bool:
+    def once(self, *, last: bool = False) -> bool:
         """One tick: whether it went well. What goes wrong in it is logged when it begins, and ends nobody.
+
+        After the `last` one there is no time left in which a clock might be set.
 
         Raises:
             UnsupportedHostError: the kernel cannot tell of its sockets at all.
         """
-        time_ms, export = self._timeline.next()
+        moment = self._timeline.next(last=last)
         try:
-            self._tick(time_ms, export)
+            if moment.moved_ms:
+                self._moved(moment.moved_ms)
+            self._tick(moment.time_ms, moment.held is None)
         except UnsupportedHostError:
             raise
         except Exception as error:  # noqa: BLE001 - the one place that catches: the next tick may well succeed
             self._failed(error)
         else:
-            self._succeeded(export)
+            self._succeeded(moment.held or "ok")
             return True
         return False
 
@@ -198,8 +164,8 @@ class Loop:
             logger.error("tick failed, nothing is exported until one succeeds: %s", error, exc_info=trace)
         self._failing = repr(error)
 
-    def _succeeded(self, exported: bool) -> None:  # noqa: FBT001 - the outcome of one tick
-        self._telemetry.add("ss_pusher_ticks_total", outcome="ok" if exported else "clock_behind")
+    def _succeeded(self, outcome: str) -> None:
+        self._telemetry.add("ss_pusher_ticks_total", outcome=outcome)
         if self._failing:
             logger.info("ticks succeed again")
         self._failing = ""

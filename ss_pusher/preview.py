@@ -18,15 +18,16 @@ from ss_pusher.app.build import build_agent
 from ss_pusher.app.explain import explain as explained
 from ss_pusher.app.pipeline import fixed_series
 from ss_pusher.app.plan import read_config
+from ss_pusher.clock import Clock, Timeline
 from ss_pusher.config import Config
-from ss_pusher.encode import text
+from ss_pusher.encode import delimited, text
 from ss_pusher.encode.remote_write_v1 import RemoteWriteV1Encoder
 from ss_pusher.encode.remote_write_v2 import RemoteWriteV2Encoder
-from ss_pusher.loop import Clock, Timeline
 from ss_pusher.model import Block, Labels, Snapshot
 
 _PATIENCE: Final = 2.0
 """Seconds of silence after which a person wants to know that something is going on."""
+_NATIVE: Final = ", native histograms"
 
 
 def show(path: Path | None, form: str, ticks: int, interval: float) -> None:
@@ -65,13 +66,13 @@ def explain(path: Path | None, form: str) -> None:
 
 
 def _ticks(agent: Agent, ticks: int, interval: float) -> Iterator[Snapshot]:
-    timeline = Timeline(time.time)
+    timeline = Timeline(Clock())
     progress = ticks * interval > _PATIENCE and sys.stderr.isatty()
     for number in range(1, ticks + 1):
         if progress:
             sys.stderr.write(f"\rtick {number} of {ticks}")
             sys.stderr.flush()
-        yield agent.pipeline.tick(timeline.next()[0])
+        yield agent.pipeline.tick(timeline.next().time_ms)
         if number < ticks:
             time.sleep(interval)
     if progress:
@@ -150,13 +151,22 @@ def _costs(snapshots: list[Snapshot], config: Config) -> Iterator[tuple[str, str
     yield "series", f"{last.series()} of {config.limit.max_series} (limit.max_series)"
     yield "samples an hour", f"{last.series() * 3600 / config.interval:.0f}"
     most = max((endpoint.queue_config.max_samples_per_send for endpoint in config.remote_write), default=5000)
-    for version, encoder in (
-        ("remote write 1.0", RemoteWriteV1Encoder(config.external_labels, most)),
-        ("remote write 2.0", RemoteWriteV2Encoder(config.external_labels, most)),
-    ):
-        # The first requests also say what each series is called; those that follow are what it costs.
-        requests = [encoder.encode(snapshot) for snapshot in snapshots][-1]
-        sent = sum(len(request.body) for request in requests)
-        yield f"bytes a push, {version}", f"{tables.size(sent)} ({sent / max(last.series(), 1):.1f} a sample)"
+    for native in sorted({False, *(endpoint.send_native_histograms for endpoint in config.remote_write)}):
+        series = last.series(native=native)
+        form = _NATIVE if native else ""
+        if native:
+            yield f"series{form}", str(series)
+        for version, kind in (("1.0", RemoteWriteV1Encoder), ("2.0", RemoteWriteV2Encoder)):
+            encoder = kind(config.external_labels, most, native_histograms=native)
+            # The first requests also say what each series is called; those that follow are what it costs.
+            requests = [encoder.encode(snapshot) for snapshot in snapshots][-1]
+            sent = sum(len(request.body) for request in requests)
+            yield (
+                f"bytes a push, remote write {version}{form}",
+                f"{tables.size(sent)} ({sent / max(series, 1):.1f} a sample)",
+            )
     exposed = len(text.text(last, config.external_labels))
     yield "bytes a push, Pushgateway", f"{tables.size(exposed)} (before gzip)"
+    if any(gateway.send_native_histograms for gateway in config.pushgateway):
+        exposed = len(delimited.message(last, config.external_labels))
+        yield f"bytes a push, Pushgateway{_NATIVE}", f"{tables.size(exposed)} (before gzip)"

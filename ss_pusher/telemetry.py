@@ -21,7 +21,8 @@ TABLE: Final[tuple[Family, ...]] = (
     # the tick
     _counter(
         "ss_pusher_ticks_total",
-        "Ticks, by outcome: ok, failed (the sockets could not be read), or clock_behind (nothing was exported).",
+        "Ticks, by outcome: ok, failed (the sockets could not be read), and, with nothing exported, clock_behind or"
+        " clock_not_set.",
     ),
     _counter(
         "ss_pusher_ticks_missed_total",
@@ -66,6 +67,11 @@ TABLE: Final[tuple[Family, ...]] = (
         "Highest timestamp of any sample that the endpoint accepted.",
         unit="seconds",
     ),
+    _gauge(
+        "ss_pusher_clock_ahead_seconds",
+        "How far this host's clock is ahead of the endpoint's, give or take a second, by the Date of its last answer.",
+        unit="seconds",
+    ),
 )
 
 
@@ -75,6 +81,7 @@ class Telemetry:
     def __init__(self) -> None:
         self._families = {family.name: family for family in TABLE}
         self._values: defaultdict[str, dict[Labels, float]] = defaultdict(dict)
+        self._start_ms: defaultdict[str, dict[Labels, int]] = defaultdict(dict)
         self._lock = threading.Lock()
 
     def add(self, name: str, amount: float = 1, **labels: str) -> None:
@@ -96,25 +103,37 @@ class Telemetry:
         with self._lock:
             for name, series in self._values.items():
                 self._values[name] = {key: value for key, value in series.items() if not labels.items() <= set(key)}
+                self._start_ms[name] = {
+                    key: ms for key, ms in self._start_ms[name].items() if key in self._values[name]
+                }
 
     def value(self, name: str, **labels: str) -> float:
         """The current value; 0 for what was never counted."""
         with self._lock:
             return self._values[name].get(tuple(sorted(labels.items())), 0)
 
-    def blocks(self, start_ms: int) -> tuple[Block, ...]:
-        """All that has a value, one block a family; `start_ms` is when this process began to count."""
+    def blocks(self, previous_ms: int) -> tuple[Block, ...]:
+        """All that has a value, one block a family. What is new since the last call began at 0 at `previous_ms`."""
         with self._lock:
             current = {name: dict(series) for name, series in self._values.items() if series}
+            for name, series in current.items():
+                self._start_ms[name] = dict.fromkeys(series, previous_ms) | self._start_ms[name]
+            starts = {name: [self._start_ms[name][key] for key in series] for name, series in current.items()}
         return tuple(
             Block(
                 families=(self._families[name],),
                 labels=tuple(series),
                 values=np.array([list(series.values())], dtype=np.float64),
-                start_ms=np.full(len(series), start_ms, dtype=np.int64),
+                start_ms=np.array(starts[name], dtype=np.int64),
             )
             for name, series in current.items()
         )
+
+    def move(self, milliseconds: int) -> None:
+        """Move the starts of all series: the clock that gave them was wrong by so much."""
+        with self._lock:
+            for series in self._start_ms.values():
+                series.update({key: start_ms + milliseconds for key, start_ms in series.items()})
 
     def _check(self, name: str, kind: MetricType) -> None:
         if self._families[name].type is not kind:

@@ -2,6 +2,7 @@
 
 import ctypes
 import itertools
+import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -94,22 +95,50 @@ def nat() -> Iterator[Nat]:
             table ip nat {{
                 chain postrouting {{
                     type nat hook postrouting priority srcnat
-                    ip saddr {client.ipv4} masquerade
+                    ip saddr {client.ipv4}/24 masquerade
                 }}
             }}"""
         router.run(needs.command("nft"), "-f", "-", stdin=rules)
         yield Nat(client, outer, server)
 
 
+def renumber(nat: Nat, ipv4: str) -> None:
+    """Give the client another address of its network, as a DHCP server may; the old one is gone."""
+    (device,) = (link["ifname"] for link in json.loads(nat.client.run("ip", "-json", "link")) if link["ifname"] != "lo")
+    (route,) = json.loads(nat.client.run("ip", "-json", "route", "show", "default"))
+    nat.client.run("ip", "address", "delete", f"{nat.client.ipv4}/24", "dev", device)
+    nat.client.run("ip", "address", "add", f"{ipv4}/24", "dev", device)
+    nat.client.run("ip", "route", "add", "default", "via", route["gateway"])
+
+
+def forget_when_idle(nat: Nat, seconds: int) -> None:
+    """Let the router forget connections on which nothing has passed for so long, and drop what belongs to none."""
+    settings = {"nf_conntrack_tcp_timeout_established": seconds, "nf_conntrack_tcp_loose": 0}
+
+    def write() -> None:
+        for name, value in settings.items():
+            Path("/proc/sys/net/netfilter", name).write_text(f"{value}\n", encoding="ascii")
+
+    nat.router.call(write)
+    rules = """
+        table ip strict {
+            chain forward {
+                type filter hook forward priority filter
+                ct state invalid counter drop
+            }
+        }"""
+    nat.router.run(needs.command("nft"), "-f", "-", stdin=rules)
+
+
 @contextmanager
 def loss(host: Host, fraction: float) -> Iterator[None]:
-    """Drop a random fraction, to the thousandth, of the packets that reach the host by its cables."""
+    """Drop a random fraction, to the thousandth and more than 0, of the packets that reach the host by its cables."""
     table = f"loss{next(_numbers)}"
     rules = f"""
         table inet {table} {{
             chain input {{
                 type filter hook input priority filter
-                iif != lo numgen random mod 1000 < {round(fraction * 1000)} drop
+                iif != lo numgen random mod 1000 <= {round(fraction * 1000) - 1} drop
             }}
         }}"""
     host.run(needs.command("nft"), "-f", "-", stdin=rules)

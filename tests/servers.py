@@ -4,9 +4,9 @@ import json
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -37,15 +37,16 @@ def labels(name: str = "", /, **others: str) -> Labels:
 
 @dataclass(frozen=True)
 class Server:
-    """A running server. `log` is the file with all that it prints."""
+    """A running server. `log` is the file with all that it prints; `access` is how requests must come, for requests."""
 
     url: str
     process: subprocess.Popen[bytes]
     log: Path
+    access: Mapping[str, Any] = field(default_factory=dict)
 
     def get(self, path: str, **parameters: Any) -> requests.Response:
         """An answer of status 2xx to a GET, or requests.HTTPError."""
-        response = requests.get(self.url + path, params=parameters, timeout=10)
+        response = requests.get(self.url + path, params=parameters, timeout=10, **self.access)
         response.raise_for_status()
         return response
 
@@ -118,12 +119,21 @@ class Pushgateway(Server):
 
 @contextmanager
 def prometheus(
-    directory: Path, *, scrape: Sequence[str] = (), scrape_interval: str = "200ms", flags: Sequence[str] = ()
+    directory: Path,
+    *,
+    scrape: Sequence[str] = (),
+    scrape_interval: str = "200ms",
+    scrape_config: Mapping[str, Any] | None = None,
+    flags: Sequence[str] = (),
+    access: Mapping[str, Any] | None = None,
 ) -> Iterator[Prometheus]:
-    """Prometheus with a remote write receiver, which scrapes the targets (host:port) and honours their labels."""
-    jobs = [
-        {"job_name": "scraped", "honor_labels": True, "static_configs": [{"targets": list(scrape)}]},
-    ]
+    """Prometheus with a remote write receiver, which scrapes the targets (host:port) and honours their labels.
+
+    `scrape_config` holds more keys of that job; `access` is how Prometheus itself must be asked, if its flags ask for
+    more than HTTP.
+    """
+    targets = [{"targets": list(scrape)}]
+    jobs = [{"job_name": "scraped", "honor_labels": True, "static_configs": targets, **(scrape_config or {})}]
     configuration = {"global": {"scrape_interval": scrape_interval}, "scrape_configs": jobs}
     config_file = directory / "prometheus.yml"
     config_file.write_text(json.dumps(configuration), encoding="utf-8")  # JSON is YAML
@@ -138,18 +148,20 @@ def prometheus(
             *flags,
         ]
 
-    with _running(Prometheus, "prometheus", arguments, "/-/ready", directory) as server:
+    with _running(Prometheus, "prometheus", arguments, "/-/ready", directory, access=access) as server:
         yield server
 
 
 @contextmanager
-def pushgateway(directory: Path, *, flags: Sequence[str] = ()) -> Iterator[Pushgateway]:
-    """The Pushgateway, which keeps its groups in a file as Debian's service does."""
+def pushgateway(
+    directory: Path, *, flags: Sequence[str] = (), access: Mapping[str, Any] | None = None
+) -> Iterator[Pushgateway]:
+    """The Pushgateway, which keeps its groups in a file as Debian's service does; `access` as for Prometheus."""
 
     def arguments(address: str) -> list[str]:
         return [f"--web.listen-address={address}", f"--persistence.file={directory / 'pushgateway'}", *flags]
 
-    with _running(Pushgateway, "prometheus-pushgateway", arguments, "/-/ready", directory) as server:
+    with _running(Pushgateway, "prometheus-pushgateway", arguments, "/-/ready", directory, access=access) as server:
         yield server
 
 
@@ -165,7 +177,7 @@ def victoria_metrics(directory: Path, *, flags: Sequence[str] = ()) -> Iterator[
             *flags,
         ]
 
-    with _running(VictoriaMetrics, "victoria-metrics", arguments, "/health", directory) as server:
+    with _running(VictoriaMetrics, "victoria-metrics", arguments, "/health", directory, access=None) as server:
         yield server
 
 
@@ -179,16 +191,30 @@ def free_port() -> int:
 
 @contextmanager
 def _running(
-    kind: type[S], name: str, arguments: Callable[[str], list[str]], ready: str, directory: Path
+    kind: type[S],
+    name: str,
+    arguments: Callable[[str], list[str]],
+    ready: str,
+    directory: Path,
+    *,
+    access: Mapping[str, Any] | None,
 ) -> Iterator[S]:
-    server = _start(kind, name, arguments, ready, directory)
+    server = _start(kind, name, arguments, ready, directory, access=access or {})
     try:
         yield server
     finally:
         _stop(server.process)
 
 
-def _start(kind: type[S], name: str, arguments: Callable[[str], list[str]], ready: str, directory: Path) -> S:
+def _start(
+    kind: type[S],
+    name: str,
+    arguments: Callable[[str], list[str]],
+    ready: str,
+    directory: Path,
+    *,
+    access: Mapping[str, Any],
+) -> S:
     executable = needs.command(name)
     log = directory / f"{name}.log"
     for attempt in range(1, _ATTEMPTS + 1):
@@ -197,7 +223,7 @@ def _start(kind: type[S], name: str, arguments: Callable[[str], list[str]], read
         argv = ["setpriv", "--pdeathsig", "KILL", "--", executable, *arguments(address)]
         with log.open("wb") as output:
             process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
-        server = kind(f"http://{address}", process, log)
+        server = kind(f"{'https' if 'verify' in access else 'http'}://{address}", process, log, access)
         if _wait_until_ready(server, ready):
             return server
         _stop(process)

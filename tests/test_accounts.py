@@ -1,15 +1,17 @@
 """The totals: every increment is credited once, and what is exported anew begins at 0."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from math import ceil, log2
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ss_pusher.accounts import Accounts, Distribution, Totals
 from ss_pusher.metrics import host
-from ss_pusher.model import U64, Choice, Groups, Labels
+from ss_pusher.model import U64, Choice, Groups, HistogramBlock, Labels, NativeBuckets
 
 WORDS = 2
 COUNTERS = 3
@@ -150,32 +152,72 @@ def test_the_host_counts_since_its_first_tick() -> None:
 # ---- histograms -----------------------------------------------------------------------------------------------------
 
 BOUNDS = (0.1, 1.0, 10.0)
+MILLI = 1000
+
+
+def observed(*batches: list[int], bounds: tuple[float, ...] = BOUNDS, per: int = MILLI) -> HistogramBlock:
+    distribution = Distribution(host.RTT, bounds, per)
+    for batch in batches:
+        distribution.observe(np.array(batch, dtype=np.uint64))
+    return distribution.block(start_ms=1000)
+
+
+def native(block: HistogramBlock) -> NativeBuckets:
+    assert block.native is not None
+    return block.native
 
 
 def test_an_observation_at_a_bound_is_below_it() -> None:
-    distribution = Distribution(host.CLOSED_FLOW_BYTES, BOUNDS)
-    distribution.observe(np.array([0.0, 0.1, 0.10001, 1.0, 10.0, 10.1, 1e9]))
-    block = distribution.block(start_ms=1000)
+    block = observed([0, 100, 101, 1000, 10_000, 10_001, 2**32 - 1])
     assert block.counts.tolist() == [[2, 2, 1, 2]]
     assert block.bounds == BOUNDS
     assert block.start_ms.tolist() == [1000]
     assert block.labels == ((),)
 
 
-@given(st.lists(st.lists(st.floats(0, 1e12), max_size=5), max_size=5))
-def test_a_histogram_holds_every_observation_since_the_start(observations: list[list[float]]) -> None:
-    distribution = Distribution(host.CLOSED_FLOW_BYTES, BOUNDS)
-    for values in observations:
-        distribution.observe(np.array(values))
-    block = distribution.block(start_ms=0)
-    every = [value for values in observations for value in values]
-    assert np.cumsum(block.counts).tolist() == [sum(value <= bound for value in every) for bound in (*BOUNDS, np.inf)]
-    assert block.sums[0] == pytest.approx(sum(every))
+batches = st.lists(st.lists(st.integers(0, 2**32 - 1) | st.integers(0, 20_000), max_size=8), max_size=5)
+bound_sets = st.sets(st.sampled_from([0.0001, 0.001, 0.0025, 0.5, 1.0, 1.5, 4e6])).map(lambda b: tuple(sorted(b)))
+
+
+@given(batches, bound_sets, st.sampled_from([1, MILLI, 1_000_000]))
+def test_a_histogram_holds_every_observation_since_the_start(
+    batches: list[list[int]], bounds: tuple[float, ...], per: int
+) -> None:
+    block = observed(*batches, bounds=bounds, per=per)
+    every = [number for batch in batches for number in batch]
+    exact = [Fraction(repr(bound)) * per for bound in bounds]
+    assert np.cumsum(block.counts).tolist() == [*(sum(n <= bound for n in every) for bound in exact), len(every)]
+    assert block.sums.tolist() == [sum(every) / per]
+
+
+@given(batches, st.sampled_from([1, MILLI, 1_000_000]))
+def test_both_forms_hold_the_same_observations(batches: list[list[int]], per: int) -> None:
+    block = observed(*batches, per=per)
+    buckets = native(block)
+    every = [number for batch in batches for number in batch]
+    assert buckets.zeros.tolist() == [every.count(0)]
+    assert int(buckets.zeros.sum() + buckets.counts.sum()) == int(block.counts.sum()) == len(every)
+    held = {buckets.first + place: int(n) for place, n in enumerate(buckets.counts[0]) if n}
+    # No whole number is near enough to a bound that is none for a float to be wrong about it.
+    assert held == Counter(ceil(log2(n / per) * 2**buckets.schema) for n in every if n)
+
+
+@given(batches, batches)
+def test_counts_never_fall_and_parts_add_up_to_the_whole(some: list[list[int]], others: list[list[int]]) -> None:
+    before, added, after = observed(*some), observed(*others), observed(*some, *others)
+    parts: list[Callable[[HistogramBlock], U64]] = [
+        lambda block: block.counts,
+        lambda block: native(block).counts,
+        lambda block: native(block).zeros,
+    ]
+    for part in parts:
+        assert (part(before) + part(added)).tolist() == part(after).tolist()
+    assert native(before).first == native(after).first
 
 
 def test_a_histogram_once_told_does_not_change() -> None:
     distribution = Distribution(host.CLOSED_FLOW_BYTES, BOUNDS)
     before = distribution.block(start_ms=0)
     distribution.observe(np.array([5.0]))
-    assert before.counts.sum() == 0
+    assert before.counts.sum() == native(before).counts.sum() == 0
     assert before.sums.tolist() == [0]

@@ -76,6 +76,7 @@ def test_the_help_names_every_command_with_what_it_does(capsys: pytest.CaptureFi
         ((), "required: COMMAND"),
         (("agnet",), "invalid choice: 'agnet'"),
         (("agent",), "required: --config"),
+        (("agent", "--expose", "8090"), "argument --expose: '8090' is no address to listen on; write HOST:PORT"),
         (("once", "--config"), "expected one argument"),
         (("check-config",), "required: FILE"),
         (("version", "now"), "unrecognized arguments: now"),

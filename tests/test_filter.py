@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ss_pusher import filter as socket_filter
-from ss_pusher.attribute import Attributor
+from ss_pusher.attribute.attributor import Attributor
 from ss_pusher.filter import CONDITIONS, keep
 from ss_pusher.model import AddressFamily, Direction, Rule, Sockets, TcpState
 from tests.attribute.rows import listening, row, table

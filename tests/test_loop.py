@@ -1,4 +1,4 @@
-"""When ticks are due, what time they bear, and what becomes of those that fail."""
+"""When ticks are due, and what becomes of those that fail."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ss_pusher.clock import Clock
 from ss_pusher.errors import CollectError, UnsupportedHostError
-from ss_pusher.loop import PATIENCE_MS, Clock, Loop, Stages, Timeline
+from ss_pusher.loop import Loop, Stages
 from ss_pusher.telemetry import Telemetry
 
 INTERVAL = 15.0
@@ -159,54 +160,6 @@ def test_the_time_of_each_stage_is_added_up_also_when_it_fails() -> None:
     assert telemetry.value("ss_pusher_stage_seconds_total", stage="collect") == 2.5
 
 
-# ---- what time they bear --------------------------------------------------------------------------------------------
-
-
-def timeline(*seconds: float) -> list[tuple[float, bool]]:
-    """The times that a timeline gives when the clock shows these, in seconds, and which may be exported."""
-    shown = iter(seconds)
-    line = Timeline(lambda: next(shown))
-    return [(time_ms / 1000, export) for time_ms, export in (line.next() for _ in seconds)]
-
-
-def test_a_tick_bears_the_time_of_the_clock() -> None:
-    assert timeline(100, 115.25, 130) == [(100, True), (115.25, True), (130, True)]
-
-
-def test_a_clock_set_forward_is_believed() -> None:
-    assert timeline(100, 90_000, 90_015) == [(100, True), (90_000, True), (90_015, True)]
-
-
-def test_while_a_clock_set_back_is_behind_nothing_is_exported_and_time_goes_on() -> None:
-    assert timeline(100, 70, 85, 100, 115) == [
-        (100, True),
-        (100.001, False),
-        (100.002, False),
-        (100.003, False),
-        (115, True),
-    ]
-
-
-def test_a_clock_set_far_back_is_believed_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
-    assert timeline(10_000, 9400, 9415) == [(10_000, True), (9400, True), (9415, True)]
-    assert [record.getMessage() for record in caplog.records] == [
-        "the clock was set back by 600 s: samples go on from its new time"
-    ]
-
-
-def test_a_clock_that_is_behind_is_said_once_until_it_has_caught_up(caplog: pytest.LogCaptureFixture) -> None:
-    timeline(100, 70, 85, 115, 90, 120)
-    assert [record.getMessage().partition(" s ")[0] for record in caplog.records] == [
-        "the clock was set back: for 30",
-        "the clock was set back: for 25",
-    ]
-
-
-def test_two_ticks_within_one_millisecond_are_no_news(caplog: pytest.LogCaptureFixture) -> None:
-    timeline(100, 100, 100)
-    assert caplog.records == []
-
-
 def test_after_the_host_slept_there_is_one_tick_and_what_it_missed_is_counted(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -224,18 +177,6 @@ def test_after_the_host_slept_there_is_one_tick_and_what_it_missed_is_counted(
     assert [record.getMessage() for record in caplog.records] == [
         "the clock went forward by 3600 s: the host slept, or the clock was set"
     ]
-
-
-@given(st.lists(st.integers(1, 3_000_000), min_size=1, max_size=30))
-def test_whatever_a_clock_does_no_time_is_repeated_and_time_only_goes_back_with_it(shown: list[int]) -> None:
-    times = iter(shown)
-    line = Timeline(lambda: next(times) / 1000)
-    last_ms = 0
-    for wall_ms in shown:
-        time_ms, export = line.next()
-        assert time_ms > last_ms or (export and last_ms - time_ms >= PATIENCE_MS)
-        assert not export or abs(time_ms - wall_ms) <= 1  # a float holds it but nearly
-        last_ms = time_ms
 
 
 # ---- what becomes of a tick that fails ------------------------------------------------------------------------------

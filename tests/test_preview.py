@@ -75,6 +75,22 @@ def test_the_series_that_it_counts_are_those_that_it_shows(host: hosts.Host, tmp
     assert f"{len(samples)} of 10000" in table
 
 
+def test_native_histograms_are_counted_as_the_series_that_they_are(host: hosts.Host, tmp_path: Path) -> None:
+    native = """
+remote_write: [{url: "http://127.0.0.1:1/", send_native_histograms: true}]
+pushgateway: [{url: "http://127.0.0.1:1/", send_native_histograms: true}]
+"""
+    with talking(host):
+        table = said(preview(host, tmp_path, config=LOOPBACK + native))
+        parsed = document(preview(host, tmp_path, "--format", "json"))
+    rows = [" ".join(line.split()) for line in table.splitlines()]
+    assert f"series, native histograms {len(parsed['series']) + len(parsed['histograms'])}" in rows
+    for way in ("remote write 1.0", "remote write 2.0", "Pushgateway"):
+        assert f"bytes a push, {way}" in table
+        assert f"bytes a push, {way}, native histograms" in table
+    assert "…" not in table
+
+
 def test_promtool_finds_nothing_wrong_with_the_exposition(host: hosts.Host, tmp_path: Path) -> None:
     promtool = needs.command("promtool")
     with talking(host):

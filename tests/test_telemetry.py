@@ -77,6 +77,36 @@ def test_all_that_has_a_value_is_exported_with_sorted_labels_and_its_start() -> 
     np.testing.assert_array_equal(series.values, [[0]])
 
 
+def test_what_is_counted_for_the_first_time_began_at_the_tick_before() -> None:
+    telemetry = Telemetry()
+    telemetry.add(TICKS, outcome="ok")
+    telemetry.blocks(1000)
+    telemetry.add(TICKS, outcome="failed")
+    for previous_ms in (2000, 3000):
+        (ticks,) = telemetry.blocks(previous_ms)
+        assert dict(zip(ticks.labels, ticks.start_ms.tolist(), strict=True)) == {
+            (("outcome", "ok"),): 1000,
+            (("outcome", "failed"),): 2000,
+        }
+
+
+def test_starts_move_with_a_clock_that_was_wrong() -> None:
+    telemetry = Telemetry()
+    telemetry.add(TICKS, outcome="ok")
+    telemetry.blocks(1000)
+    telemetry.move(-400)
+    assert telemetry.blocks(5000)[0].start_ms.tolist() == [600]
+
+
+def test_what_comes_back_after_it_was_forgotten_begins_anew() -> None:
+    telemetry = Telemetry()
+    telemetry.add("ss_pusher_samples_total", endpoint="a")
+    telemetry.blocks(1000)
+    telemetry.forget(endpoint="a")
+    telemetry.add("ss_pusher_samples_total", endpoint="a")
+    assert telemetry.blocks(5000)[0].start_ms.tolist() == [5000]
+
+
 def test_nothing_that_any_thread_counts_is_lost() -> None:
     telemetry = Telemetry()
 

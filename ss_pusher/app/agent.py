@@ -1,26 +1,21 @@
 """The agent: a pipeline, its endpoints, and the ways to run them."""
 
 import logging
-import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
-from types import FrameType
-from typing import Final
 
 from ss_pusher.app.endpoints import Endpoint
 from ss_pusher.app.filtering import Filtering
 from ss_pusher.app.pipeline import Pipeline
+from ss_pusher.clock import Clock
 from ss_pusher.config import Config
-from ss_pusher.loop import Clock, Loop, Stages, Stop
+from ss_pusher.errors import EncodeError
+from ss_pusher.loop import Loop, Stages, Stop
 from ss_pusher.model import Snapshot
 from ss_pusher.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
-
-_STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(frozen=True)
@@ -42,7 +37,7 @@ class Agent:
         Raises:
             UnsupportedHostError: this kernel cannot tell of its sockets.
         """
-        loop = Loop(self.tick, self.config.interval, self.clock, self.telemetry)
+        loop = Loop(self.tick, self.config.interval, self.clock, self.telemetry, moved=self.move)
         self.start()
         try:
             loop.run(stop)
@@ -71,11 +66,26 @@ class Agent:
         if export:
             self.push(snapshot)
 
+    def move(self, milliseconds: int) -> None:
+        """The clock was wrong by so much in all ticks before: move what is remembered of their times."""
+        self.pipeline.move(milliseconds)
+        self.telemetry.move(milliseconds)
+
     def push(self, snapshot: Snapshot) -> None:
-        """Hand a snapshot to every endpoint."""
+        """Hand a snapshot to every endpoint; what one cannot express keeps no other from it.
+
+        Raises:
+            EncodeError: of the first endpoint that cannot express it.
+        """
+        errors = []
         with self.stages("encode"):
             for endpoint in self.endpoints:
-                endpoint.push(snapshot)
+                try:
+                    endpoint.push(snapshot)
+                except EncodeError as error:
+                    errors.append(error)
+        if errors:
+            raise errors[0]
 
     def start(self) -> None:
         """Begin to send. Raises AddressInUseError."""
@@ -90,7 +100,7 @@ class Agent:
         self.close()
         unhappy = [endpoint.name for endpoint in self.endpoints if endpoint.name not in taken]
         for name in unhappy:
-            logger.warning("%s did not accept everything before the end", name)
+            logger.warning("%s did not accept everything that was pushed", name)
         return not unhappy
 
 
@@ -108,51 +118,3 @@ def finish_all(endpoints: Sequence[Endpoint], time_ms: int, deadline: float, clo
     for thread in threads:
         thread.join(max(0.0, deadline - clock.monotonic()) + 1)
     return taken
-
-
-class StopSignal:
-    """A `Stop` that a signal handler may set: threading.Event has a lock, which the interrupted thread may hold."""
-
-    def __init__(self) -> None:
-        self._set = False
-        self._wakeups: Final[SimpleQueue[None]] = SimpleQueue()
-
-    def set(self) -> None:
-        """It is time."""
-        self._set = True
-        self._wakeups.put(None)
-
-    def wake(self) -> None:
-        """End a wait, though it is not time."""
-        self._wakeups.put(None)
-
-    def is_set(self) -> bool:
-        """Whether it is time."""
-        return self._set
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until it is, or `timeout` seconds, or `wake`: whether it is."""
-        if not self._set:
-            with suppress(Empty):
-                self._wakeups.get(timeout=timeout)
-        return self._set
-
-
-@contextmanager
-def stop_on_signals() -> Iterator[StopSignal]:
-    """A stop that SIGTERM and SIGINT set. The second of them ends the process at once, as if nobody listened."""
-    stop = StopSignal()
-    before = {number: signal.getsignal(number) for number in _STOPPING}
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-        for each in _STOPPING:
-            signal.signal(each, signal.SIG_DFL)
-
-    for number in _STOPPING:
-        signal.signal(number, handle)
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,86 +1,79 @@
-"""A batch job's session: looks at its sockets in a thread of its own while it runs, and pushes once before the end."""
+"""A batch job's session: watches its sockets in a thread of its own while it runs, and pushes once before the end."""
 
 import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from importlib import import_module
+from contextlib import suppress
 from typing import Final, TypeAlias
 
-import numpy as np
-
-from ss_pusher.app.agent import Agent, finish_all
-from ss_pusher.app.build import build_agent
+from ss_pusher.app.agent import finish_all
 from ss_pusher.app.endpoints import Endpoint
-from ss_pusher.app.pipeline import Collect
+from ss_pusher.app.watch import Watch
 from ss_pusher.batch import outcome as outcomes
 from ss_pusher.batch.outcome import Outcome
 from ss_pusher.batch.pace import Pace
-from ss_pusher.batch.sockets import Dumps, JobSockets
-from ss_pusher.batch.summary import Summary
+from ss_pusher.batch.sockets import JobSockets
+from ss_pusher.clock import Clock
 from ss_pusher.config import Config
-from ss_pusher.loop import Clock, Loop
-from ss_pusher.metrics import host
+from ss_pusher.errors import SsPusherError
 from ss_pusher.model import Block, HistogramBlock, Snapshot
-from ss_pusher.netlink.bytecode import any_of, assemble, cgroup_is
-from ss_pusher.netlink.filter import Program
 from ss_pusher.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 
 LATE_EVENTS: Final = 0.03
 """Seconds in which the kernel has announced the end of the sockets of a process that has just ended."""
+_BEFORE_THE_END: Final = 0.1
 
 OwnMetrics: TypeAlias = tuple[tuple[Block, ...], tuple[HistogramBlock, ...]]
 """What is said of the job besides its flows."""
 
 
 class Session:
-    """From the start of a job to its last push. What goes wrong in it is logged, and never the job's concern."""
+    """From the start of a job to its last push. What goes wrong in it is logged, and never the job's concern.
+
+    `began` is Unix time in seconds: when the job began, which whoever starts it sets.
+    """
 
     def __init__(
         self,
         config: Callable[[], Config],
         sockets: JobSockets,
         *,
-        began: float,
         cgroups: Callable[[], Sequence[int]] = list,
         interval: float | None = None,
         baseline: bool = False,
         own: Callable[[Outcome | None, int], OwnMetrics] | None = None,
+        used: Callable[[], float] = time.process_time,
     ) -> None:
         """`config` is asked when the sockets are opened and when the endpoints are.
 
-        `began` is Unix time in seconds, `interval` in seconds how often to push while the job runs. With `baseline`
-        the job has sockets already, and what they moved before is not its own. `own` gives the job's own metrics: of
-        its outcome, if it has ended, and of `began` in milliseconds.
+        `interval` in seconds is how often to push while the job runs. With `baseline` the job has sockets already, and
+        what they moved before is not its own. `own` gives the job's own metrics: of its outcome, if it has ended, and
+        of `began` in milliseconds. `used` tells how many seconds of CPU time were taken from the job's host.
         """
         self._config: Final = config
         self._sockets: Final = sockets
-        self._began: Final = began
         self._cgroups: Final = cgroups
         self._interval: Final = interval
         self._own: Final = own or self._outcome_only
+        self._used: Final = used
         self._clock: Final = Clock()
-        self._telemetry: Final = Telemetry()
-        self._snapshot = Snapshot(int(began * 1000), 0, ())
-        self._pushed_ms = 0
         self._baseline: Final = baseline
+        self._watch: Watch | None = None
         self._endpoints: list[Endpoint] = []
-        self._flow_families: frozenset[str] = frozenset()
         self._outcome: Outcome | None = None
         self._deadline = float("inf")
         self._over: Final = threading.Event()
         self._looking: Final = threading.Event()
         self._thread: Final = threading.Thread(target=self._run, name="batch", daemon=True)
-        self.summary: Final = Summary()
+        self.began = self._clock.wall()
 
-    def start(self) -> None:
-        """Begin to look; with a baseline, when it stands."""
+    def start(self, patience: float) -> None:
+        """Begin to watch; returns as soon as nothing of a job that begins then is missed, or after so many seconds."""
         self._thread.start()
-        if self._baseline:
-            self._looking.wait(_MOST_FOR_BASELINE)
+        self._looking.wait(patience)
 
     def finish(self, outcome: Outcome) -> None:
         """Look a last time and push; returns within `shutdown_deadline`, whatever became of it."""
@@ -91,11 +84,15 @@ class Session:
         if self._thread.is_alive():
             logger.warning("the last push was not over in time")
 
+    def summary(self) -> str:
+        """Whom the job talked to, for people."""
+        return self._watch.summary.text(self._watch.unattributed() or 0) if self._watch else ""
+
     # ---- in the thread ----------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         try:
-            self._watch()
+            self._follow()
         except Exception as error:  # noqa: BLE001 - the job goes on, whatever becomes of us
             logger.warning("the job's sockets cannot be told: %s", error)
         self._looking.set()
@@ -105,39 +102,40 @@ class Session:
         except Exception as error:  # noqa: BLE001 - the same
             logger.warning("the job's metrics cannot be pushed: %s", error)
 
-    def _watch(self) -> None:
-        agent = build_agent(self._config(), lambda _: [], self._clock, self._narrow)
-        _narrowed(agent, self._sockets, self._baseline)
-        self._flow_families = agent.pipeline.plan.exported
-        loop = Loop(lambda time_ms, _: self._tick(agent, time_ms), 1.0, self._clock, self._telemetry)
+    def _follow(self) -> None:
+        watch = Watch(self._config(), self._sockets, self._clock, cgroups=self._cgroups, baseline=self._baseline)
+        self._watch = watch
         try:
-            loop.once()
+            if not self._baseline:
+                watch.look(
+                    anyway=True
+                )  # whoever is open now is not the job's, and the job need not wait for more than that
+                self._looking.set()
+            watch.tick()
             self._looking.set()
-            threading.Thread(target=import_module, args=("ss_pusher.app.sinks",), daemon=True).start()
-            self._poll(loop)
-            loop.once()
-            time.sleep(LATE_EVENTS)
-            loop.once()
+            self._poll(watch)
+            watch.tick()
+            heard_by = self._clock.monotonic() + LATE_EVENTS
+            with suppress(SsPusherError):  # said when it is pushed
+                self._open()
+            time.sleep(max(heard_by - self._clock.monotonic(), 0))
+            watch.tick()
         finally:
-            agent.close()
+            watch.close()
 
-    def _poll(self, loop: Loop) -> None:
-        pace = Pace(time.thread_time, self._clock.monotonic)
+    def _poll(self, watch: Watch) -> None:
+        pace = Pace(self._used, self._clock.monotonic)
         due = self._clock.monotonic() + self._interval if self._interval else float("inf")
-        pause = 0.0
-        while not self._over.wait(pause):
-            loop.once()
-            if self._clock.monotonic() >= due and self._interval:
-                self._show()
+        while not self._over.wait(pace.next()):
+            if self._interval and self._clock.monotonic() >= due:
+                watch.tick()
+                with pace.aside():
+                    self._show()
                 due = self._clock.monotonic() + self._interval
-            pause = pace.next()
-
-    def _tick(self, agent: Agent, time_ms: int) -> None:
-        # What began since the last push begins there for whoever receives this one.
-        agent.pipeline.previous_ms = self._pushed_ms
-        self._snapshot = agent.pipeline.tick(time_ms)
-        self._pushed_ms = self._pushed_ms or time_ms
-        self.summary.observe(self._snapshot)
+            elif pace.is_time_to_tick():
+                watch.tick()
+            elif watch.look(anyway=pace.is_time_to_look()):
+                pace.looked()
 
     def _push(self, deadline: float) -> None:
         time_ms = self._show()
@@ -146,73 +144,42 @@ class Session:
 
     def _show(self) -> int:
         """Hand what is known now to every endpoint; its time."""
-        if not self._endpoints:
-            self._endpoints = self._open()
-            for endpoint in self._endpoints:
-                endpoint.start()
-        time_ms = max(int(self._clock.wall() * 1000), self._snapshot.time_ms, self._pushed_ms + 1)
-        blocks, histograms = self._own(self._outcome, int(self._began * 1000))
-        said = Snapshot(time_ms, self._pushed_ms, (*self._snapshot.blocks, *blocks), histograms)
+        self._open()
+        watch, began_ms = self._watch, int(self.began * 1000)
+        seen = watch.snapshot if watch else None
+        previous_ms = watch.pushed_ms if watch else 0
+        time_ms = max(int(self._clock.wall() * 1000), seen.time_ms if seen else began_ms, previous_ms + 1)
+        blocks, histograms = self._own(self._outcome, began_ms)
+        unknown = watch.unattributed() if watch else None
+        flows = (*(seen.blocks if seen else ()), *([] if unknown is None else [outcomes.unattributed(unknown)]))
+        said = Snapshot(time_ms, previous_ms, (*flows, *blocks), histograms)
         for endpoint in self._endpoints:
             endpoint.push(said)
-        self._pushed_ms = time_ms
+        if watch:
+            watch.pushed_ms = time_ms
         return time_ms
 
-    def _open(self) -> list[Endpoint]:
-        from ss_pusher.app.sinks import make_endpoints  # noqa: PLC0415 - an HTTP client: after the job has begun
+    def _open(self) -> None:
+        """Make the endpoints, once."""
+        if self._endpoints:
+            return
+        config = self._config()
+        if not config.has_sink():
+            return
+        from ss_pusher.app.sinks import make_endpoints  # noqa: PLC0415 - an HTTP client: the job need not wait for it
 
-        return make_endpoints(
-            self._config(),
+        flows = self._watch.flow_families if self._watch else frozenset()
+        self._endpoints = make_endpoints(
+            config,
             self._clock,
-            self._telemetry,
+            Telemetry(),
             stale_on_exit=True,
-            lasts=lambda block: block.families[0].name not in self._flow_families,
+            lasts=lambda block: block.families[0].name not in flows,
             method=lambda: "PUT" if self._outcome and self._outcome.exit_code == 0 else "POST",
             beside=True,
         )
+        for endpoint in self._endpoints:
+            endpoint.start()
 
     def _outcome_only(self, outcome: Outcome | None, _began_ms: int) -> OwnMetrics:
-        return tuple(outcomes.blocks(self._began, outcome)), ()
-
-    def _narrow(self, program: Program) -> Program:
-        """Only the job's cgroups, where it has any: the kernel then copies no other socket."""
-        numbers = list(self._cgroups())[:_MOST_CGROUPS]
-        if not numbers:
-            return program
-        return program._replace(bytecode=assemble([(any_of(map(cgroup_is, numbers)), True), (True, False)]))
-
-
-_MOST_CGROUPS: Final = 64
-_MOST_FOR_BASELINE: Final = 5.0
-_BEFORE_THE_END: Final = 0.1
-_NO_ROWS: Final = np.empty(0, np.intp)
-
-
-def _narrowed(agent: Agent, sockets: JobSockets, baseline: bool) -> None:  # noqa: FBT001 - see `Session`
-    """Let the pipeline count the job's flows only, and say nothing of the host."""
-    pipeline = agent.pipeline
-    plan = pipeline.plan
-    flows = {host.FLOW_SOCKETS.name, *(c.family.name for c in plan.counters), *(g.family.name for g in plan.gauges)}
-    collect, keep = pipeline.collect, pipeline.keep
-    pipeline.plan = replace(plan, exported=plan.exported & flows, histograms=())
-    pipeline.distributions = ()
-    pipeline.own_blocks = lambda _: ()
-    pipeline.keep = lambda rows, attributes: keep(rows, attributes) & sockets.own(rows)
-    pipeline.collect = _JobCollect(collect, sockets, baseline=baseline)
-
-
-class _JobCollect:
-    """Reads the kernel for a job. Without a baseline its sockets are all new: the first dump is empty."""
-
-    def __init__(self, collect: Collect, sockets: JobSockets, *, baseline: bool) -> None:
-        self._collect: Final = collect
-        self._sockets: Final = sockets
-        self._stands = baseline
-        self.closed: Final = collect.closed
-
-    def dump(self) -> Dumps:
-        """All sockets that may be the job's. Raises CollectError."""
-        if self._stands:
-            return self._sockets.read(self._collect.dump)
-        self._stands = True
-        return [(namespace, sockets.take(_NO_ROWS)) for namespace, sockets in self._collect.dump()]
+        return tuple(outcomes.blocks(self.began, outcome)), ()

@@ -19,10 +19,11 @@ from ss_pusher.app.plan import fields, make_plan, rules
 from ss_pusher.app.selecting import make_chooser
 from ss_pusher.attribute.attributor import Attributor, own_interfaces
 from ss_pusher.attribute.networks import Prefix
+from ss_pusher.clock import Clock
 from ss_pusher.config import Config
 from ss_pusher.errors import ConfigError
 from ss_pusher.ledger import Ledger
-from ss_pusher.loop import Clock, Stages
+from ss_pusher.loop import Stages
 from ss_pusher.metrics import ss_exporter
 from ss_pusher.model import U64, AddressFamily, Labels, Sockets
 from ss_pusher.netlink.closed import ClosedFlows
@@ -138,7 +139,7 @@ def _pipeline(
         interval=config.interval,
         monotonic=clock.monotonic,
         odd=np.array([secrets.randbits(64) | 1 for _ in range(words)], dtype=np.uint64),
-        distributions=tuple(Distribution(histogram.family, histogram.bounds) for histogram in plan.histograms),
+        distributions=tuple(Distribution(each.family, each.bounds, each.per) for each in plan.histograms),
     )
 
 

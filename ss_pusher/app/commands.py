@@ -6,35 +6,43 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from ss_pusher.app import privilege
-from ss_pusher.app.agent import stop_on_signals
 from ss_pusher.app.build import build_agent
 from ss_pusher.app.collector import kernel_fields
+from ss_pusher.app.expose import check_web_config
 from ss_pusher.app.plan import make_plan, read_config
 from ss_pusher.app.selecting import check_limits, make_selection
 from ss_pusher.app.service import Service, reload_on_hangup
 from ss_pusher.app.sinks import make_endpoints
 from ss_pusher.attribute.attributes import layout
-from ss_pusher.config import Config
+from ss_pusher.clock import Clock
+from ss_pusher.config import Config, ListenAddress
 from ss_pusher.errors import ConfigError
-from ss_pusher.loop import Clock
 from ss_pusher.notify import service_manager
+from ss_pusher.stop import StopSignal
 
 logger = logging.getLogger(__name__)
 
 
-def agent(path: Path) -> None:
-    """The service: ticks until SIGTERM or SIGINT, reads its configuration anew at SIGHUP."""
+def agent(path: Path, stop: StopSignal, listen: ListenAddress | None = None) -> None:
+    """The service: ticks until `stop` is set, reads its configuration anew at SIGHUP.
+
+    `listen` is where to expose, if given, whatever the configuration says.
+    """
 
     def load() -> Config:
         config = read_config(path)
+        if listen is not None:
+            config = replace(config, expose=replace(config.expose, listen_address=listen))
         _need_a_sink(config, path)
+        check_web_config(config)
         return config
 
-    with stop_on_signals() as stop:
-        service = Service(load, Clock(), service_manager(os.environ, os.getpid()))
-        with reload_on_hangup(stop, service):
-            service.run(stop)
+    service = Service(load, Clock(), service_manager(os.environ, os.getpid()))
+    with reload_on_hangup(stop, service):
+        service.run(stop)
 
 
 def once(path: Path) -> bool:
@@ -50,6 +58,7 @@ def check(path: Path) -> None:
     """Raise ConfigError for what is wrong; say on stdout that nothing is."""
     config = read_config(path, check_files=True)
     _need_a_sink(config, path)
+    check_web_config(config)
     plan = make_plan(config, kernel_fields())
     check_limits(plan, make_selection(config, plan, layout(plan.by)))
     for text in privilege.missing(config):

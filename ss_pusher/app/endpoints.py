@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ss_pusher import model
+from ss_pusher.app import late
 from ss_pusher.model import Block, Request, Snapshot
 
 if TYPE_CHECKING:
     # A batch job's sockets are read before an HTTP client is imported, which takes as long as all the rest.
     from ss_pusher.send.expose import ExposeServer, Exposition
+    from ss_pusher.send.pushgateway import FormatChoice
     from ss_pusher.send.remote_write import ProtocolChoice
     from ss_pusher.send.worker import Worker
 
@@ -102,6 +104,25 @@ class RemoteWriteEndpoint:
         self._protocol, self._encoder = protocol, self._encoders[protocol]()
         requests = self._encoder.encode(snapshot)
         return before.encode(snapshot) if before else requests
+
+
+class GroupEncoder:
+    """Encodes snapshots in the format that a Pushgateway is known to take."""
+
+    def __init__(self, choice: "FormatChoice", external_labels: Mapping[str, str]) -> None:
+        self._choice: Final = choice
+        self._external_labels: Final = external_labels
+        self._last = Snapshot(0, 0, ())
+
+    def encode(self, snapshot: Snapshot) -> Request:
+        """The whole group."""
+        self._last = snapshot
+        delimited = self._choice.current() is model.Protocol.DELIMITED
+        return (late.delimited_request if delimited else late.text_request)(snapshot, self._external_labels)
+
+    def as_text(self) -> Request:
+        """The last one again; from the thread that sends."""
+        return late.text_request(self._last, self._external_labels)
 
 
 class PushgatewayEndpoint:

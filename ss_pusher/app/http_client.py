@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,7 @@ from ss_pusher.config import Authorization, BasicAuth, OAuth2, Pushgateway, Remo
 from ss_pusher.errors import ConfigError
 from ss_pusher.send import auth, oauth2, sigv4
 from ss_pusher.send.aws import AwsKeyChain
+from ss_pusher.send.exchange import Answer
 from ss_pusher.send.http import Authorize, Client
 from ss_pusher.send.session import HttpSettings
 from ss_pusher.send.tls import TlsSettings
@@ -18,8 +20,8 @@ from ss_pusher.send.tls import TlsSettings
 _AMAZON_PROMETHEUS: Final = "aps"
 
 
-def make_client(section: RemoteWrite | Pushgateway) -> Client:
-    """The client of one endpoint, not yet connected."""
+def make_client(section: RemoteWrite | Pushgateway, heard: Callable[[Answer], None] = lambda _: None) -> Client:
+    """The client of one endpoint, not yet connected; `heard` is told of every answer."""
     direct = _is_listed(section.url.split().hostname or "", section.no_proxy or "")
     settings = HttpSettings(
         headers={name: value.reveal() for name, value in section.headers.items()},
@@ -27,7 +29,7 @@ def make_client(section: RemoteWrite | Pushgateway) -> Client:
         proxy=section.proxy_url.reveal() if section.proxy_url and not direct else "",
         follow_redirects=isinstance(section, RemoteWrite) and section.follow_redirects,
     )
-    return Client(settings, _identity(section))
+    return Client(settings, _identity(section), heard)
 
 
 def bare_url(url: Url) -> str:

@@ -15,8 +15,7 @@ from typing import Final, Self
 from prometheus_client import CollectorRegistry
 
 from ss_pusher.app.batch import OwnMetrics, Session
-from ss_pusher.app.job_config import for_job
-from ss_pusher.app.plan import read_config
+from ss_pusher.app.job_config import config_of, for_job
 from ss_pusher.attribute.process import socket_inodes
 from ss_pusher.batch import outcome, registry
 from ss_pusher.batch.outcome import Outcome
@@ -32,6 +31,8 @@ logger = logging.getLogger("ss_pusher")
 _PROC: Final = Path("/proc")
 _KIBIBYTE: Final = 1024
 _VARIABLE: Final = "SS_PUSHER_CONFIG"
+_PATIENCE: Final = 5.0
+"""Seconds to wait at most until it is known what this process' sockets moved before."""
 
 
 class Job:
@@ -58,6 +59,7 @@ class Job:
         self._process = 0
         self._began = self._began_at = self._cpu_before = 0.0
         self._handles_sigterm = False
+        self._mask: set[signal.Signals | int] = set()
 
     @cached_property
     def registry(self) -> CollectorRegistry:
@@ -69,7 +71,8 @@ class Job:
         self._began, self._began_at, self._cpu_before = time.time(), time.monotonic(), _used()[1]
         try:
             self._session = self._open()
-            self._session.start()
+            self._session.began = self._began
+            self._session.start(_PATIENCE)
             self._handle_sigterm()
         except Exception as error:  # noqa: BLE001 - a job must not fail because its metrics do
             logger.warning("job %s is not watched: %s", self.name, error)
@@ -85,16 +88,16 @@ class Job:
     def _open(self) -> Session:
         if not self._path:
             raise ConfigError([f"no configuration: give config=, or set {_VARIABLE}"])
-        config = read_config(Path(self._path))
+        config = config_of(Path(self._path))
         for_job(config, self.name, self.labels)
         tree = ProcessTree(os.getpid(), partial(socket_inodes, _PROC), with_root=True)
         return Session(
             partial(self._config, config),
             JobSockets(tree, set, list),
-            began=self._began,
             interval=parse_duration(self._interval) if self._interval else None,
             baseline=True,
             own=self._own,
+            used=time.thread_time,  # the rest of the process is the job
         )
 
     def _config(self, config: Config) -> Config:
@@ -121,6 +124,7 @@ class Job:
         if session is None:
             return
         if self._handles_sigterm:
+            self._handles_sigterm = False
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         resident, cpu = _used()
         duration = time.monotonic() - self._began_at
@@ -141,11 +145,26 @@ class Job:
         if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
             signal.signal(signal.SIGTERM, self._terminated)
             self._handles_sigterm = True
+            os.register_at_fork(before=self._hold, after_in_parent=self._let, after_in_child=self._let_in_child)
+
+    def _hold(self) -> None:
+        """Python forgets what comes to a child before the fork is over; without our handler it would have died."""
+        if self._handles_sigterm:
+            self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def _let(self) -> None:
+        if self._handles_sigterm:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+
+    def _let_in_child(self) -> None:
+        if self._handles_sigterm:
+            if signal.getsignal(signal.SIGTERM) == self._terminated:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            self._let()
 
     def _terminated(self, number: int, _frame: FrameType | None) -> None:
         """Push, then die of the signal as if nobody had caught it."""
-        if self._process == os.getpid():
-            self._finish(SIGNALLED + number)
+        self._finish(SIGNALLED + number)
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 

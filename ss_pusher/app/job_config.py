@@ -1,15 +1,21 @@
 """An agent's configuration as one for a job. Imports little: the job waits for it."""
 
+import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from ss_pusher.config import Config
+from ss_pusher.config import Config, load
 from ss_pusher.config.invalid import InvalidError
 from ss_pusher.config.values import parse_label_name
 from ss_pusher.errors import ConfigError
 
+logger = logging.getLogger(__name__)
+
+DEFAULT: Final = Path("/etc/ss-pusher/config.yml")
+"""The agent's own, which is asked where none is named."""
 FOR_EVER: Final = 1 << 40
 """Ticks that a group is held: what a job moved is told at its end, however long ago that was."""
 
@@ -22,15 +28,64 @@ def parse_labels(given: Sequence[str]) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in given)
 
 
+def config_of(named: Path | None) -> Config:
+    """The configuration that is named, or else the default one. A job is never kept from running by the latter.
+
+    Raises:
+        ConfigError: the one that is named cannot be used, or says nowhere to push to.
+    """
+    if named is not None:
+        config = _read(named)
+        if not _pushes(config):
+            raise ConfigError([f"{named}: {_NOWHERE}"])
+        return config
+    try:
+        config = _read(DEFAULT)
+    except ConfigError as error:
+        logger.warning("nothing is pushed, as no configuration is named: %s", "; ".join(error.problems))
+        return Config()
+    if not _pushes(config):
+        logger.warning("nothing is pushed: %s: %s", DEFAULT, _NOWHERE)
+    return config
+
+
+def _read(path: Path) -> Config:
+    """What the defaults cannot have wrong needs no check, and no job waits for what that takes. Raises ConfigError."""
+    loaded = load(path)
+    if (loaded.config.metrics, loaded.config.limit) != (Config().metrics, Config().limit):
+        return _checked(path)
+    for warning in loaded.warnings:
+        logger.warning("%s", warning)
+    return loaded.config
+
+
+def _checked(path: Path) -> Config:
+    # All metrics, and numpy with them.
+    from ss_pusher.app.collector import kernel_fields  # noqa: PLC0415
+    from ss_pusher.app.plan import make_plan, read_config  # noqa: PLC0415
+    from ss_pusher.app.selecting import check_limits, make_selection  # noqa: PLC0415
+    from ss_pusher.attribute.attributes import layout  # noqa: PLC0415
+
+    config = read_config(path)
+    plan = make_plan(config, kernel_fields())
+    check_limits(plan, make_selection(config, plan, layout(plan.by)))
+    return config
+
+
+def _pushes(config: Config) -> bool:
+    return bool(config.remote_write or config.pushgateway)
+
+
+_NOWHERE: Final = "nothing to push to; add remote_write or pushgateway (see ss-pusher sample-config)"
+
+
 def for_job(config: Config, name: str, labels: Mapping[str, str]) -> Config:
     """The configuration with the job's name and labels, and nothing that is the agent's alone.
 
     Raises:
-        ConfigError: a label cannot be used, or there is nowhere to push to.
+        ConfigError: a label cannot be used.
     """
     problems = [problem for label in labels if (problem := _problem(config, label))]
-    if not config.remote_write and not config.pushgateway:
-        problems.append("nothing to push to; add remote_write or pushgateway (see ss-pusher sample-config)")
     if problems:
         raise ConfigError(problems)
     return msgspec.structs.replace(

@@ -30,6 +30,21 @@ def downgrade(request: Request) -> Request:
     return reshape.downgrade(request)
 
 
+def delimited_request(snapshot: Snapshot, external_labels: Mapping[str, str]) -> Request:
+    """See `delimited.encode`."""
+    from ss_pusher.encode import delimited
+
+    (request,) = delimited.encode(snapshot, external_labels)
+    return request
+
+
+def delimited(snapshot: Snapshot, external_labels: Mapping[str, str]) -> bytes:
+    """See `delimited.message`."""
+    from ss_pusher.encode import delimited
+
+    return delimited.message(snapshot, external_labels)
+
+
 def text_request(snapshot: Snapshot, external_labels: Mapping[str, str]) -> Request:
     """See `text.encode`."""
     from ss_pusher.encode import text
@@ -50,3 +65,10 @@ def open_metrics(snapshot: Snapshot, external_labels: Mapping[str, str]) -> byte
     from ss_pusher.encode.text import open_metrics as write
 
     return write(snapshot, external_labels)
+
+
+def bcrypt_matches(password: bytes, hashed: bytes) -> bool:
+    """Whether a password has this hash, which is known to be well-formed."""
+    import bcrypt
+
+    return bcrypt.checkpw(password, hashed)

@@ -89,11 +89,14 @@ class Pipeline:
     previous_ms: int = 0
     start_ms: int = 0
     ticked_at: float = 0.0
+    told: bool = True
+    """Whether the ledger was told of every event that was taken: a stage that fails before it loses them."""
 
     def tick(self, time_ms: int, *, export: bool = True) -> Snapshot:
         """One tick at `time_ms`, in Unix milliseconds, later than the one before.
 
-        What begins in a tick that is not exported began, for receivers, with the last one that was.
+        What begins in a tick that is not exported began, for receivers, with the last one that was, or with the first
+        of all.
 
         Raises:
             CollectError: the kernel could not be read; nothing has changed, and the next tick goes on from the last.
@@ -101,6 +104,7 @@ class Pipeline:
         with self.stage("collect"):
             dumps = [(namespace, each_once(sockets)) for namespace, sockets in self.collect.dump()]
             closed, complete = self.collect.closed()
+            complete, self.told = complete and self.told, False
         with self.stage("attribute"):
             for namespace, sockets in dumps:
                 self.attributor.observe(sockets, namespace)
@@ -111,15 +115,17 @@ class Pipeline:
             ended = _joined([self._closed_flows(each_once(sockets), namespace) for namespace, sockets in closed])
         with self.stage("deltas"):
             movement = self.ledger.advance(opened, ended, complete=complete)
+            self.told = True
         with self.stage("group"):
             groups = group(movement, opened.sockets, self.plan.counters, self.plan.gauges, self.odd)
             self._observe(opened, movement)
         with self.stage("select"):
             start_ms = self.start_ms = self.start_ms or time_ms
-            own = self.own_blocks(start_ms)
+            since_ms = self.previous_ms or time_ms
+            own = self.own_blocks(since_ms)
             choice = self.choose(groups, self._room(own), self._seconds())
         with self.stage("credit"):
-            totals = self.accounts.credit(groups, choice, self.previous_ms or time_ms)
+            totals = self.accounts.credit(groups, choice, since_ms)
         with self.stage("snapshot"):
             blocks = (
                 *snapshot.host_blocks(
@@ -135,9 +141,14 @@ class Pipeline:
         self.gauge("ss_pusher_sockets_read", sum(map(len, batches)))
         self.gauge("ss_pusher_groups", len(groups))
         self.gauge("ss_pusher_series", taken.series())
-        if export:
+        if export or not self.previous_ms:
             self.previous_ms = time_ms
         return taken
+
+    def move(self, milliseconds: int) -> None:
+        """The clock was wrong by so much in all ticks before: move what is remembered of their times."""
+        self.start_ms, self.previous_ms = (each and each + milliseconds for each in (self.start_ms, self.previous_ms))
+        self.accounts.move(milliseconds)
 
     def _flows(self, batch: Attributes, kept: Bools, rows: Bools) -> Flows:
         if rows.all():
@@ -155,8 +166,7 @@ class Pipeline:
     def _observe(self, opened: Flows, movement: Movement) -> None:
         for histogram, distribution in zip(self.plan.histograms, self.distributions, strict=True):
             rows = opened.kept & opened.sockets.known(histogram.field)
-            values = opened.sockets.info[histogram.field][rows].astype(np.float64)
-            distribution.observe(values / histogram.per)
+            distribution.observe(opened.sockets.info[histogram.field][rows])
         self.closed_bytes.observe(movement.closed_bytes)
 
     def _room(self, own: tuple[Block, ...]) -> int:

@@ -2,11 +2,11 @@
 
 import sys
 
-from ss_pusher.app.agent import stop_on_signals
 from ss_pusher.config.invalid import InvalidError
 from ss_pusher.config.network import parse_listen_address
 from ss_pusher.errors import ConfigError
 from ss_pusher.receiver import Receiver
+from ss_pusher.stop import stop_on_signals
 
 
 def receive(listen: str) -> None:

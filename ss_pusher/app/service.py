@@ -10,16 +10,20 @@ from dataclasses import replace
 from types import FrameType
 from typing import Final, NamedTuple
 
-from ss_pusher.app.agent import Agent, StopSignal, finish_all
+from ss_pusher.app.agent import Agent, finish_all
 from ss_pusher.app.build import build_agent
 from ss_pusher.app.endpoints import Endpoint
+from ss_pusher.app.memory import queue_room, tell_room
 from ss_pusher.app.renewal import renewed, settle
 from ss_pusher.app.sinks import Wanted, wanted_endpoints
 from ss_pusher.app.splay import splay, this_host
+from ss_pusher.clock import Clock
+from ss_pusher.clock_sync import believed
 from ss_pusher.config import Config
 from ss_pusher.errors import ConfigError, SsPusherError
-from ss_pusher.loop import Clock, Loop
+from ss_pusher.loop import Loop
 from ss_pusher.notify import ServiceManager
+from ss_pusher.stop import StopSignal
 from ss_pusher.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
@@ -45,6 +49,9 @@ class Service:
         self._load: Final = load
         self._manager: Final = manager
         config = load()
+        self._room: Final = queue_room()
+        if self._room and config.spool.directory is None:
+            tell_room(self._room)
         agent = build_agent(config, lambda _: [], clock)
         self._running = [_Running(wanted, wanted.make()) for wanted in self._wanted(config, clock, agent.telemetry)]
         self._agent = replace(agent, endpoints=_endpoints(self._running))
@@ -55,6 +62,8 @@ class Service:
             clock,
             agent.telemetry,
             splay=splay(self._host, config.external_labels),
+            believed=believed,
+            moved=lambda milliseconds: self._agent.move(milliseconds),  # noqa: PLW0108 - whichever agent it is then
             awake=self._awake,
             longest_wait=manager.watchdog / 2 or math.inf,
         )
@@ -144,7 +153,7 @@ class Service:
             logger.warning("%s did not accept everything before its section was changed", name)
 
     def _wanted(self, config: Config, clock: Clock, telemetry: Telemetry) -> Iterator[Wanted]:
-        return wanted_endpoints(config, clock, telemetry, stale_on_exit=True)
+        return wanted_endpoints(config, clock, telemetry, stale_on_exit=True, room=self._room)
 
     def _say(self, what: str) -> None:
         names = ", ".join(endpoint.name for endpoint in self._agent.endpoints)

@@ -8,22 +8,24 @@ from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from ss_pusher.app import late
-from ss_pusher.app.endpoints import Encoder, Endpoint, ExposeEndpoint, PushgatewayEndpoint, RemoteWriteEndpoint
+from ss_pusher.app.endpoints import Encoder, Endpoint, GroupEncoder, PushgatewayEndpoint, RemoteWriteEndpoint
+from ss_pusher.app.expose import make_expose
 from ss_pusher.app.http_client import bare_url, make_client
-from ss_pusher.config import Config, ListenAddress
+from ss_pusher.app.memory import queue_room
+from ss_pusher.clock import PATIENCE_MS, Clock
+from ss_pusher.config import Config
 from ss_pusher.config import Pushgateway as PushgatewaySection
 from ss_pusher.config import RemoteWrite as RemoteWriteSection
 from ss_pusher.encode.remote_write_v1 import RemoteWriteV1Encoder
 from ss_pusher.encode.remote_write_v2 import RemoteWriteV2Encoder
 from ss_pusher.errors import SpoolError
-from ss_pusher.loop import Clock
 from ss_pusher.model import Block, Protocol, Request
 from ss_pusher.queue.directory import deposit
-from ss_pusher.queue.memory import MemoryQueue
+from ss_pusher.queue.memory import MemoryQueue, Room
 from ss_pusher.queue.spool import Spool
+from ss_pusher.send.clock_comparison import ClockComparison
 from ss_pusher.send.dispatch import Limits, Reshape
-from ss_pusher.send.expose import ExposeServer, Exposition, Format
-from ss_pusher.send.pushgateway import Method, Pushgateway, group_url
+from ss_pusher.send.pushgateway import FormatChoice, Method, Pushgateway, group_url
 from ss_pusher.send.remote_write import ProtocolChoice, RemoteWrite
 from ss_pusher.send.verdict import Accepted
 from ss_pusher.send.worker import Worker
@@ -36,8 +38,6 @@ _PROTOCOLS: Final = {
     "prometheus.WriteRequest": Protocol.REMOTE_WRITE_1,
     "io.prometheus.write.v2.Request": Protocol.REMOTE_WRITE_2,
 }
-_OPEN_METRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
-_TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Wanted(NamedTuple):
@@ -48,7 +48,7 @@ class Wanted(NamedTuple):
     holds: object
     """What only one at a time can have, its spool's directory or its address; None: nothing."""
     make: Callable[[], Endpoint]
-    """Raises SpoolError."""
+    """Raises SpoolError, and ConfigError for a file that it names."""
 
 
 def wanted_endpoints(
@@ -60,9 +60,12 @@ def wanted_endpoints(
     lasts: Callable[[Block], bool] = lambda _: False,
     method: Callable[[], Method] = lambda: "PUT",
     beside: bool = False,
+    room: Room | None = None,
 ) -> Iterator[Wanted]:
-    """All of them; the arguments are those of `make_endpoints`."""
-    make = _Sinks(config, clock, telemetry, stale_on_exit=stale_on_exit, lasts=lasts, method=method, beside=beside)
+    """All of them; the arguments are those of `make_endpoints`, but that `room` is what goes on at a reload."""
+    make = _Sinks(
+        config, clock, telemetry, stale_on_exit=stale_on_exit, lasts=lasts, method=method, beside=beside, room=room
+    )
     names = _names(config)
     common = (config.external_labels, config.spool)
     for section in config.remote_write:
@@ -78,7 +81,7 @@ def wanted_endpoints(
     address = config.expose.listen_address
     if address:
         shown = (config.expose, config.external_labels, config.interval)
-        yield Wanted(shown, address, lambda: _expose(config, address, clock))
+        yield Wanted(shown, address, partial(make_expose, config, address, clock))
 
 
 def make_endpoints(
@@ -100,19 +103,16 @@ def make_endpoints(
         SpoolError: the spool cannot be used, or, unless `beside`, another process has it.
     """
     wanted = wanted_endpoints(
-        config, clock, telemetry, stale_on_exit=stale_on_exit, lasts=lasts, method=method, beside=beside
+        config,
+        clock,
+        telemetry,
+        stale_on_exit=stale_on_exit,
+        lasts=lasts,
+        method=method,
+        beside=beside,
+        room=queue_room(),
     )
     return [each.make() for each in wanted]
-
-
-def _expose(config: Config, address: ListenAddress, clock: Clock) -> Endpoint:
-    labels = config.external_labels
-    formats = (
-        Format("application/openmetrics-text", _OPEN_METRICS, lambda snapshot: late.open_metrics(snapshot, labels)),
-        Format("text/plain", _TEXT, lambda snapshot: late.text(snapshot, labels)),
-    )
-    exposition = Exposition(formats, config.interval, clock.monotonic)
-    return ExposeEndpoint(exposition, lambda: ExposeServer((address.host, address.port), exposition))
 
 
 def _names(config: Config) -> Iterator[str]:
@@ -142,8 +142,10 @@ class _Sinks:
         lasts: Callable[[Block], bool],
         method: Callable[[], Method],
         beside: bool,
+        room: Room | None,
     ) -> None:
         self._beside = beside
+        self._room = room
         self._config = config
         self._clock = clock
         self._telemetry = telemetry
@@ -160,7 +162,7 @@ class _Sinks:
             recalled=waiting.recall() if isinstance(waiting, Spool) else None,
             remember=waiting.remember if isinstance(waiting, Spool) else None,
         )
-        client = make_client(section)
+        client = make_client(section, ClockComparison(name, self._telemetry, now))
         sink = RemoteWrite(client, bare_url(section.url), choice, downgrade=late.downgrade, now=now)
         queue = section.queue_config
         limits = Limits(
@@ -168,6 +170,7 @@ class _Sinks:
             min_backoff=queue.min_backoff,
             max_backoff=queue.max_backoff,
             sample_age=queue.sample_age_limit,
+            sample_future=PATIENCE_MS / 1000,
             samples_per_send=queue.max_samples_per_send,
             bytes_per_send=queue.max_bytes_per_send,
         )
@@ -182,19 +185,25 @@ class _Sinks:
             now=now,
         )
         arguments = (dict(self._config.external_labels), queue.max_samples_per_send)
+        native = section.send_native_histograms
         encoders: dict[Protocol, Callable[[], Encoder]] = {
-            Protocol.REMOTE_WRITE_1: partial(RemoteWriteV1Encoder, *arguments),
-            Protocol.REMOTE_WRITE_2: partial(
-                RemoteWriteV2Encoder, *arguments, native_histograms=section.send_native_histograms
-            ),
+            Protocol.REMOTE_WRITE_1: partial(RemoteWriteV1Encoder, *arguments, native_histograms=native),
+            Protocol.REMOTE_WRITE_2: partial(RemoteWriteV2Encoder, *arguments, native_histograms=native),
         }
         stale = self._stale_on_exit if section.stale_on_exit is None else section.stale_on_exit
         return RemoteWriteEndpoint(name, worker, choice, encoders, stale_on_exit=stale, lasts=self._lasts)
 
     def pushgateway(self, name: str, section: PushgatewaySection) -> Endpoint:
+        # The group's own labels say who this is; the gateway would overwrite ours.
+        group = {"job", *section.grouping_key}
+        labels = {label: value for label, value in self._config.external_labels.items() if label not in group}
+        choice = FormatChoice(Protocol.DELIMITED if section.send_native_histograms else Protocol.TEXT)
+        encoder = GroupEncoder(choice, labels)
         sink = Pushgateway(
-            make_client(section),
+            make_client(section, ClockComparison(name, self._telemetry, self._clock.wall)),
             group_url(bare_url(section.url), section.job, section.grouping_key),
+            choice,
+            as_text=encoder.as_text,
             now=self._clock.wall,
             method=self._method,
             on_exit=section.on_exit,
@@ -210,12 +219,9 @@ class _Sinks:
             clock=self._clock.monotonic,
             now=self._clock.wall,
         )
-        # The group's own labels say who this is; the gateway would overwrite ours.
-        group = {"job", *section.grouping_key}
-        labels = {label: value for label, value in self._config.external_labels.items() if label not in group}
-
-        encode = partial(late.text_request, external_labels=labels)
-        return PushgatewayEndpoint(name, worker, encode, lambda deadline: isinstance(sink.finish(deadline), Accepted))
+        return PushgatewayEndpoint(
+            name, worker, encoder.encode, lambda deadline: isinstance(sink.finish(deadline), Accepted)
+        )
 
     def _memory(
         self, name: str, *, latest: bool = False, leave: Callable[[Sequence[Request]], None] | None = None
@@ -226,6 +232,7 @@ class _Sinks:
             dropped=partial(self._dropped, name),
             now=self._clock.wall,
             max_requests=1 if latest else None,
+            room=None if latest else self._room,
             leave=leave,
         )
 

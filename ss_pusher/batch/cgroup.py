@@ -1,7 +1,7 @@
 """A cgroup of the job's own: the kernel names a socket's cgroup, whichever process holds it (cgroups(7))."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -24,11 +24,11 @@ def own_directory(mount: Path | None) -> Path | None:
     return directory if (directory / "cgroup.procs").exists() else None
 
 
-def is_alone(directory: Path) -> bool:
-    """Whether this process is the only one in its cgroup and below, so that all that comes there is the job's."""
+def is_alone(directory: Path, ours: Collection[int]) -> bool:
+    """Whether none but our processes are in this cgroup and below, so that all that comes there is the job's."""
     if directory.stat().st_ino == _ROOT_ID or any(entry.is_dir() for entry in directory.iterdir()):
         return False
-    return (directory / "cgroup.procs").read_text().split() == [str(os.getpid())]
+    return set(map(int, (directory / "cgroup.procs").read_text().split())) == set(ours)
 
 
 @contextmanager
@@ -51,20 +51,14 @@ def made_below(directory: Path) -> Iterator[Path | None]:
             made.rmdir()
 
 
-def spawn_inside(made: Path, home: Path, spawn: Callable[[], int]) -> int:
-    """Call `spawn` while this process is in the cgroup `made`: the child is there from its first instant.
-
-    Where that is refused the child starts where we are, and `made` must not be asked for its sockets: it is removed.
-    """
+def moved(process: int, made: Path) -> bool:
+    """Move a process into the cgroup; where that is refused, the cgroup is removed."""
     try:
-        (made / "cgroup.procs").write_text("0")
+        (made / "cgroup.procs").write_text(str(process))
     except OSError:
         made.rmdir()
-        return spawn()
-    try:
-        return spawn()
-    finally:
-        (home / "cgroup.procs").write_text("0")
+        return False
+    return True
 
 
 def ids(directory: Path) -> list[int]:

@@ -24,7 +24,16 @@ CPU: Final = _gauge("cpu_seconds", "CPU time of the job and of its children that
 SUCCESS: Final = _gauge("success", "1 if the job's exit code is 0, else 0.")
 LAST_SUCCESS: Final = _gauge("last_success_time_seconds", "When the job last ended with exit code 0.", "seconds")
 
-FAMILIES: Final = (START_TIME, END_TIME, DURATION, EXIT_CODE, MAX_RESIDENT, CPU, SUCCESS, LAST_SUCCESS)
+UNATTRIBUTED: Final = _gauge(
+    "unattributed_flows",
+    "Connections of this host that opened and closed while the job ran and were in no look at its sockets: whose they "
+    "were is unknown.",
+)
+
+FAMILIES: Final = (
+    *(START_TIME, END_TIME, DURATION, EXIT_CODE, MAX_RESIDENT, CPU, SUCCESS, LAST_SUCCESS),
+    UNATTRIBUTED,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,5 +64,13 @@ def blocks(start: float, outcome: Outcome | None) -> Iterator[Block]:
         }
         if outcome.exit_code == 0:
             values[LAST_SUCCESS] = outcome.end
-    for family, value in values.items():
-        yield Block((family,), ((),), np.array([[value]], np.float64), np.zeros(1, np.int64))
+    yield from map(_block, values, values.values())
+
+
+def unattributed(count: int) -> Block:
+    """How many connections closed of which nobody knows whether they were the job's."""
+    return _block(UNATTRIBUTED, count)
+
+
+def _block(family: Family, value: float) -> Block:
+    return Block((family,), ((),), np.array([[value]], np.float64), np.zeros(1, np.int64))

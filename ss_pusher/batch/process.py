@@ -1,6 +1,6 @@
 """Runs a command as if nobody stood between it and whoever started it: exit code, signals, terminal and streams.
 
-Uses the standard library only, because the job waits for the import.
+Uses the standard library only, and little of it: see `Waiting`.
 """
 
 import ctypes
@@ -10,9 +10,11 @@ import resource
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+import time
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, NoReturn, Self, TypeAlias
 
 FORWARDED: Final = frozenset(
     {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2}
@@ -27,6 +29,7 @@ _SI_KERNEL: Final = 0x80  # Linux include/uapi/asm-generic/siginfo.h
 _KIBIBYTE: Final = 1024  # ru_maxrss is in these: getrusage(2)
 # Python ignores them for itself, and what is ignored stays so across exec: signal(7).
 _PYTHON_IGNORES: Final = (signal.SIGPIPE, signal.SIGXFSZ)
+_PYTHONS_OWN: Final = (*_PYTHON_IGNORES, signal.SIGINT)
 
 
 class Ended(NamedTuple):
@@ -70,20 +73,70 @@ def hold_signals() -> Mask:
     return signal.pthread_sigmask(signal.SIG_BLOCK, {*FORWARDED, signal.SIGCHLD})
 
 
-def start(
-    command: Sequence[str], mask: Mask, inside: Callable[[Callable[[], int]], int] = lambda spawn: spawn()
-) -> Job | Ended:
-    """Start the command at once, with this mask; `Ended` where it cannot be, after a word on stderr.
+class Started(NamedTuple):
+    """A job that runs, or why there is none; when that was, in Unix time and monotonic."""
 
-    Orphans among its descendants become ours, as those of PID 1 do, so that they can still be told to be the job's.
-    `inside` is called with what spawns the process, so that it may choose where that happens.
+    job: Job | Ended
+    began: float
+    began_at: float
+
+
+class Waiting:
+    """A process that waits to become the job. To be made while this one is small, and before any thread is started.
+
+    What a process had resident before it became another program counts in its ru_maxrss too: exec_mmap(), Linux
+    fs/exec.c.
     """
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    try:
-        return Job(inside(lambda: _spawn(command, mask)))
-    except OSError as error:
-        sys.stderr.write(f"ss-pusher: cannot run {command[0]}: {os.strerror(error.errno or 0)}\n")
-        return Ended(NOT_FOUND if error.errno == errno.ENOENT else NOT_EXECUTABLE)
+
+    def __init__(self, command: Sequence[str], mask: Mask) -> None:
+        """It will run the command, with this mask of signals."""
+        self._command: Final = command
+        self._lock: Final = threading.Lock()
+        self._started: Started | None = None
+        go, self._go = os.pipe()
+        self._failed, failed = os.pipe()
+        self.pid: Final = os.fork()
+        if not self.pid:
+            os.close(self._go)
+            _become(command, mask, go, failed)
+        os.close(go)
+        os.close(failed)
+
+    def start(self) -> Started:
+        """Let it become the job, if it was not told yet. Safe to call from any thread.
+
+        Orphans among its descendants become ours, as those of PID 1 do, so that they can still be told to be the job's.
+        """
+        with self._lock:
+            if self._started is None:
+                began, began_at = time.time(), time.monotonic()
+                self._started = Started(self._start(), began, began_at)
+            return self._started
+
+    def _start(self) -> Job | Ended:
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        with suppress(BrokenPipeError):  # somebody killed it
+            os.write(self._go, b"!")
+        number = int.from_bytes(os.read(self._failed, 1))  # nothing comes once it is another program
+        self._close()
+        if not number:
+            return Job(self.pid)
+        os.waitpid(self.pid, 0)
+        sys.stderr.write(f"ss-pusher: cannot run {self._command[0]}: {os.strerror(number)}\n")
+        return Ended(NOT_FOUND if number == errno.ENOENT else NOT_EXECUTABLE)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let it end, if it was not told to become anything."""
+        if self._started is None:
+            self._close()
+            os.waitpid(self.pid, 0)
+
+    def _close(self) -> None:
+        os.close(self._go)
+        os.close(self._failed)
 
 
 def let_go_of_streams() -> None:
@@ -96,17 +149,29 @@ def let_go_of_streams() -> None:
             os.close(nothing)
 
 
-def _spawn(command: Sequence[str], mask: Mask) -> int:
-    def spawn(path: str, arguments: list[str]) -> int:
-        return os.posix_spawnp(path, arguments, os.environ, setsigmask=mask, setsigdef=_PYTHON_IGNORES)
-
+def _become(command: Sequence[str], mask: Mask, go: int, failed: int) -> NoReturn:
+    """Wait for the word, and become the command; where that fails, tell the number of the error."""
     try:
-        return spawn(command[0], [*command])
+        for number in _PYTHONS_OWN:
+            if signal.getsignal(number) is not signal.SIG_IGN or number in _PYTHON_IGNORES:
+                signal.signal(number, signal.SIG_DFL)
+        if os.read(go, 1):
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            _execute(command)
+    except OSError as error:
+        os.write(failed, bytes([error.errno or errno.EIO]))
+    finally:
+        os._exit(NOT_EXECUTABLE)
+
+
+def _execute(command: Sequence[str]) -> NoReturn:
+    try:
+        os.execvp(command[0], [*command])  # noqa: S606 - no shell is wanted
     except OSError as error:
         if error.errno != errno.ENOEXEC:
             raise
-        # A script without a #! line: exec(3) has execvp give it to the shell.
-        return spawn("/bin/sh", ["/bin/sh", shutil.which(command[0]) or command[0], *command[1:]])
+    # A script without a #! line: exec(3) has execvp give it to the shell.
+    os.execv("/bin/sh", ["/bin/sh", shutil.which(command[0]) or command[0], *command[1:]])  # noqa: S606 - the same
 
 
 def _reaped() -> list[tuple[int, int, resource.struct_rusage]]:

@@ -7,8 +7,26 @@ import numpy as np
 
 from ss_pusher.model import Block, Family, HistogramBlock, Labels, MetricType
 
-RESERVED: Final = ("ss_flow_", "ss_tcp_", "ss_pusher_", "push_time_seconds", "push_failure_time_seconds")
-"""A metric with one of these names would be one name with two meanings, which a Pushgateway refuses as a whole."""
+RESERVED: Final = (
+    *("ss_flow_", "ss_tcp_", "ss_pusher_"),
+    *("push_time_seconds", "push_failure_time_seconds", "pushgateway_", "go_"),
+)
+"""Ours and the gateway's: one more would be one name with two meanings, and the whole push be refused."""
+_OF_EVERY_PROCESS: Final = {
+    "process_cpu_seconds_total": MetricType.COUNTER,
+    **dict.fromkeys(
+        [
+            "process_max_fds",
+            "process_open_fds",
+            "process_resident_memory_bytes",
+            "process_start_time_seconds",
+            "process_virtual_memory_bytes",
+            "process_virtual_memory_max_bytes",
+        ],
+        MetricType.GAUGE,
+    ),
+}
+"""The gateway has these too, and takes them of this type only (1.5.1, tried). prometheus_client's have it."""
 
 _COUNTERS: Final = ("_total", "_count", "_sum")
 
@@ -40,6 +58,8 @@ def _plain(metric: Any, start_ms: int) -> Iterator[Block]:
     for name, values in series.items():
         counts = metric.type in ("counter", "summary") and name.endswith(_COUNTERS)
         family = Family(name, MetricType.COUNTER if counts else MetricType.GAUGE, metric.documentation, metric.unit)
+        if _OF_EVERY_PROCESS.get(name, family.type) is not family.type:
+            continue
         yield Block(
             (family,), tuple(values), np.array([list(values.values())], np.float64), _starts(len(values), start_ms)
         )

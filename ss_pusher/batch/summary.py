@@ -14,6 +14,7 @@ _RETRANSMITTED: Final = "ss_flow_retransmitted_segments_total"
 _RTT: Final = "ss_flow_rtt_max_seconds"
 _MILLISECONDS: Final = 1000.0
 _STEP: Final = 1024.0
+_UNKNOWN: Final = "connections of this host that closed between two looks, and whose they were is unknown: {}\n"
 _HEADINGS: Final = ("peer", "sent", "received", "worst rtt", "retransmits")
 
 
@@ -37,8 +38,14 @@ class Summary:
             if name == _RTT:
                 peer.worst_rtt = max(peer.worst_rtt, value)
 
-    def text(self) -> str:
-        """A table in plain text; what the configuration does not export is a dash."""
+    def text(self, unknown: int) -> str:
+        """A table in plain text; what the configuration does not export is a dash.
+
+        `unknown` is how many connections closed of which nobody knows whose they were.
+        """
+        return self._table() + (_UNKNOWN.format(unknown) if unknown else "")
+
+    def _table(self) -> str:
         ranked = sorted(self._peers.items(), key=lambda item: (-_bytes(item[1]), item[0]))
         rows = [_HEADINGS, *(_cells(labels, peer) for labels, peer in ranked if _bytes(peer) or _is_named(labels))]
         if len(rows) == 1:

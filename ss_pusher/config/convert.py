@@ -12,7 +12,7 @@ from msgspec.structs import FieldInfo, fields
 from ss_pusher.config.expand import expand
 from ss_pusher.config.invalid import InvalidError, suggestion
 from ss_pusher.config.section import Section, Steps, is_section, shape
-from ss_pusher.config.values import DIRECTORY, FILE, SECRET, TEXT, Kind
+from ss_pusher.config.values import SECRET, TEXT, Kind
 from ss_pusher.errors import ConfigError
 
 MAX_VALUES: Final = 100_000
@@ -43,11 +43,14 @@ class Written(NamedTuple):
 
 @dataclass(slots=True)
 class Walk:
-    """What one walk needs and finds. `name` is how errors call the file; paths are relative to `directory`."""
+    """What one walk needs and finds. `name` is how errors call the file; paths are relative to `directory`.
+
+    Without `variables` nothing is expanded: a file of Prometheus means what it says.
+    """
 
     name: str
     directory: Path
-    variables: Mapping[str, str]
+    variables: Mapping[str, str] | None
     problems: list[Remark] = field(default_factory=list)
     warnings: list[Remark] = field(default_factory=list)
     written: list[Written] = field(default_factory=list)
@@ -111,7 +114,7 @@ def _scalar(node: yaml.Node, kind: Kind, steps: Steps, walk: Walk) -> object:
     if node.tag not in _SCALARS:
         return _fail(steps, "has a tag; write the value without it", walk)
     try:
-        text = expand(node.value, walk.variables)
+        text = node.value if walk.variables is None else expand(node.value, walk.variables)
     except InvalidError as error:
         return _fail(steps, str(error), walk)
     try:
@@ -119,7 +122,7 @@ def _scalar(node: yaml.Node, kind: Kind, steps: Steps, walk: Walk) -> object:
     except InvalidError as error:
         shown = f"{_shown(node.value)} " if kind.echo else ""
         return _fail(steps, f"{shown}{error}", walk)
-    if kind in (FILE, DIRECTORY) and value is not None:
+    if isinstance(value, Path):
         value = walk.directory / value
     walk.written.append(Written(steps, kind, node.value, value))
     return value

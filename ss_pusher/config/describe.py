@@ -8,7 +8,7 @@ from msgspec import NODEFAULT
 from msgspec.structs import FieldInfo, fields
 
 from ss_pusher.config.section import Section, Shape, is_section, shape
-from ss_pusher.config.values import DIRECTORY, LISTEN
+from ss_pusher.config.values import DIRECTORY, LISTEN, WEB_CONFIG
 
 
 class Key(NamedTuple):
@@ -52,7 +52,7 @@ def _default(info: FieldInfo, form: Shape) -> Any:
     if written:
         return written[0]  # the real one depends on the host
     default = info.default if info.default_factory is NODEFAULT else info.default_factory()
-    if default is NODEFAULT or (default is None and form.kind not in (LISTEN, DIRECTORY)):
+    if default is NODEFAULT or (default is None and form.kind not in (LISTEN, DIRECTORY, WEB_CONFIG)):
         return None
     return plain(info.type, default)
 

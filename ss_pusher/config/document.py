@@ -36,6 +36,11 @@ def compose(data: bytes, name: str) -> yaml.MappingNode:
     return root
 
 
+def has_key(root: yaml.MappingNode, name: str) -> bool:
+    """Whether this key stands at the left margin."""
+    return any(key.value == name for key, _ in root.value)
+
+
 def _decode(data: bytes, name: str) -> str:
     if len(data) > MAX_BYTES:
         raise ConfigError([f"{name}: is larger than 1 MiB, which no configuration is"])

@@ -19,6 +19,7 @@ from ss_pusher.config.values import (
     Name,
     Password,
     ProxyUrl,
+    SecretFile,
     Size,
 )
 
@@ -30,7 +31,7 @@ class BasicAuth(Section, frozen=True, kw_only=True):
     username_file: Annotated[FilePath | None, Meta(description="A file that holds the user's name.")] = None
     password: Annotated[Password | None, Meta(description="The password; a file keeps it out of here.")] = None
     password_file: Annotated[
-        FilePath | None, Meta(description="A file that holds the password. It is read again when it changes.")
+        SecretFile | None, Meta(description="A file that holds the password. It is read again when it changes.")
     ] = None
 
     checks = (
@@ -46,7 +47,7 @@ class Authorization(Section, frozen=True, kw_only=True):
     type: Annotated[AuthScheme, Meta(description="The authentication scheme.")] = "Bearer"
     credentials: Annotated[Password | None, Meta(description="The token; a file keeps it out of here.")] = None
     credentials_file: Annotated[
-        FilePath | None, Meta(description="A file that holds the token. It is read again when it changes.")
+        SecretFile | None, Meta(description="A file that holds the token. It is read again when it changes.")
     ] = None
 
     checks = (
@@ -62,7 +63,7 @@ class TlsConfig(Section, frozen=True, kw_only=True):
         FilePath | None, Meta(description="Certificate authorities in PEM to trust instead of the system's.")
     ] = None
     cert_file: Annotated[FilePath | None, Meta(description="This client's certificate in PEM.")] = None
-    key_file: Annotated[FilePath | None, Meta(description="The certificate's private key in PEM.")] = None
+    key_file: Annotated[SecretFile | None, Meta(description="The certificate's private key in PEM.")] = None
     server_name: Annotated[
         Name | None, Meta(description="The name that the server's certificate must carry, where it is not the URL's.")
     ] = None
@@ -84,7 +85,7 @@ class OAuth2(Section, frozen=True, kw_only=True):
     client_secret: Annotated[Password | None, Meta(description="The client's secret; a file keeps it out of here.")] = (
         None
     )
-    client_secret_file: Annotated[FilePath | None, Meta(description="A file that holds the client's secret.")] = None
+    client_secret_file: Annotated[SecretFile | None, Meta(description="A file that holds the client's secret.")] = None
     token_url: Annotated[HttpUrl, Meta(description="Where tokens are asked for.")]
     scopes: Annotated[tuple[Name, ...], Meta(description="Scopes to ask for.")] = ()
     endpoint_params: Annotated[
@@ -215,7 +216,9 @@ class RemoteWrite(Endpoint, frozen=True, kw_only=True):
         Literal["auto", "prometheus.WriteRequest", "io.prometheus.write.v2.Request"],
         Meta(description="Remote write 1.0, 2.0, or auto: 2.0 where the server takes it."),
     ] = "auto"
-    send_native_histograms: Annotated[bool, Meta(description="Send the rtt also as a native histogram.")] = False
+    send_native_histograms: Annotated[
+        bool, Meta(description="Send each histogram as one native series, in place of the series of its buckets.")
+    ] = False
     stale_on_exit: Annotated[
         bool | None,
         Meta(
@@ -231,7 +234,7 @@ class RemoteWrite(Endpoint, frozen=True, kw_only=True):
     ] = QueueConfig()
     bearer_token: Annotated[Password | None, Meta(description="Older spelling of `authorization.credentials`.")] = None
     bearer_token_file: Annotated[
-        FilePath | None, Meta(description="Older spelling of `authorization.credentials_file`.")
+        SecretFile | None, Meta(description="Older spelling of `authorization.credentials_file`.")
     ] = None
     oauth2: Annotated[OAuth2 | None, Meta(description="Tokens by OAuth 2.0 client credentials.")] = None
     sigv4: Annotated[SigV4 | None, Meta(description="Signatures for Amazon's managed service.")] = None
@@ -281,6 +284,10 @@ class Pushgateway(Endpoint, frozen=True, kw_only=True):
         Duration,
         Meta(description="With delete: how long the last values stay first, so that they are scraped once.", ge=0),
     ] = 0.0
+    send_native_histograms: Annotated[
+        bool,
+        Meta(description="Push protobuf, which holds each histogram as a native one too; text where that is refused."),
+    ] = False
 
     checks = (
         one_identity("basic_auth", "authorization"),

@@ -1,24 +1,23 @@
 """A file to a Config: read, composed, converted, checked. Every problem at once, each with its place."""
 
 import os
-import re
 import stat
 from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from ss_pusher.config.convert import Remark, Walk, Written, convert
-from ss_pusher.config.document import MAX_BYTES, compose
+from ss_pusher.config.convert import Walk, Written, convert
+from ss_pusher.config.document import compose, has_key
 from ss_pusher.config.expand import variables
+from ss_pusher.config.file import read, told
 from ss_pusher.config.invalid import suggestion
 from ss_pusher.config.schema import Config, Group
+from ss_pusher.config.secrecy import warn_of_exposed_files
 from ss_pusher.config.secret import Url
-from ss_pusher.config.section import Steps
-from ss_pusher.config.values import FILE, METRIC, RANKING, RANKINGS, SECRET
+from ss_pusher.config.ss_exporter_schema import ROOT
+from ss_pusher.config.values import FILE, METRIC, RANKING, RANKINGS, SECRET, SECRET_FILE
 from ss_pusher.errors import ConfigError
-
-_PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_.$-]+")
 
 
 class Loaded(NamedTuple):
@@ -71,51 +70,19 @@ def parse(
 ) -> Loaded:
     """The same for the bytes of a file; `name` is how errors call it. Raises ConfigError."""
     walk = Walk(name, directory, variables(environment))
-    config = convert(compose(data, name), Config, walk)
+    root = compose(data, name)
+    if has_key(root, ROOT):
+        advice = f"`ss-pusher convert-config {name}` prints one of ours that does the same"
+        raise ConfigError([f"{name}: is a configuration of prometheus_ss_exporter; {advice}"])
+    config = convert(root, Config, walk)
     if metric_names:
         _check_metrics(walk, metric_names)
     if check_files:
         _check_files(walk)
     if walk.problems or config is None:
-        raise ConfigError([described(name, problem) for problem in sorted(walk.problems, key=_by_line)])
+        raise ConfigError(told(name, walk.problems))
     _warn(config, walk, readable_by_all=readable_by_all)
-    return Loaded(config, tuple(described(name, warning) for warning in sorted(walk.warnings, key=_by_line)))
-
-
-def read(path: Path) -> tuple[bytes, int]:
-    """The file's bytes, a little more than allowed at most, and its mode. Raises ConfigError."""
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1), os.fstat(file.fileno()).st_mode
-    except FileNotFoundError:
-        raise ConfigError([f"{path}: there is no such file"]) from None
-    except IsADirectoryError:
-        raise ConfigError([f"{path}: is a directory; name the file in it"]) from None
-    except PermissionError:
-        raise ConfigError([f"{path}: may not be read by this user"]) from None
-    except (OSError, ValueError) as error:
-        raise ConfigError([f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}"]) from None
-
-
-def _by_line(remark: Remark) -> int:
-    return remark.line
-
-
-def described(name: str, remark: Remark) -> str:
-    """A remark on the file `name` with its place, as a user reads it."""
-    place = _dotted(remark.steps)
-    return f"{name}:{remark.line}: {place}: {remark.text}" if place else f"{name}:{remark.line}: {remark.text}"
-
-
-def _dotted(steps: Steps) -> str:
-    """The way to a value as people write it: remote_write[0].queue_config.max_backoff."""
-    parts = []
-    for step in steps:
-        if isinstance(step, int):
-            parts.append(f"[{step}]")
-        else:
-            parts.append(f".{step}" if _PLAIN_KEY.fullmatch(step[:100]) else f"[{step[:60]!r}]")
-    return "".join(parts).removeprefix(".")
+    return Loaded(config, tuple(told(name, walk.warnings)))
 
 
 def _check_metrics(walk: Walk, names: Collection[str]) -> None:
@@ -130,7 +97,7 @@ def _check_metrics(walk: Walk, names: Collection[str]) -> None:
 
 def _check_files(walk: Walk) -> None:
     for steps, kind, raw, path in walk.written:
-        if kind is FILE and (trouble := _trouble(path)):
+        if kind in (FILE, SECRET_FILE) and (trouble := _trouble(path)):
             # What does not begin like a path may be the secret itself, put under the wrong key.
             shown = f"{raw!r} " if raw.startswith(("/", "$")) else ""
             walk.problem(steps, shown + trouble)
@@ -152,6 +119,9 @@ def _warn(config: Config, walk: Walk, *, readable_by_all: bool) -> None:
         walk.warning(
             inline[0], "holds a secret, and every user may read this file; use a file of its own, or chmod o-r"
         )
+    warn_of_exposed_files(walk)
+    if config.expose.web_config_file and not config.expose.listen_address:
+        walk.warning(("expose", "web_config_file"), "has no effect without expose.listen_address")
     if config.metrics.preset == "ss_exporter" and config.group.by != Group().by:
         walk.warning(("group", "by"), "has no effect with the preset ss_exporter, which groups by its label flow")
     if "remote_network" in config.group.by and not config.group.networks:

@@ -27,6 +27,7 @@ This page is made from the schema in `ss_pusher/config/`, by `make docs`.
 | address | `127.0.0.1:8090`, `[::1]:8090`; `:8090` is every address of this host |
 | mark | `31`, `0x1f` |
 | path | a file; a relative one begins in the directory of the configuration file |
+| path of a secret | the same; there is a warning when every user of the host may read or replace the file |
 | secret | text that no log and no error shows; better in a file of its own, by the key that ends in `_file` |
 
 Quotes do not matter: `no` and `010` are the texts they look like where a text is expected.

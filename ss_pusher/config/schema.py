@@ -24,6 +24,7 @@ from ss_pusher.config.values import (
     Name,
     RankingName,
     Size,
+    WebConfigPath,
 )
 
 GroupLabel: TypeAlias = Literal[
@@ -186,6 +187,10 @@ class Expose(Section, frozen=True, kw_only=True):
         Listen,
         Meta(description="Serve /metrics and /health here, like 127.0.0.1:8090; empty opens no socket."),
     ] = None
+    web_config_file: Annotated[
+        WebConfigPath,
+        Meta(description="Passwords and TLS in Prometheus' web configuration file (docs/expose.md); empty: neither."),
+    ] = None
 
 
 class Spool(Section, frozen=True, kw_only=True):
@@ -194,7 +199,10 @@ class Spool(Section, frozen=True, kw_only=True):
     directory: Annotated[
         DirectoryPath, Meta(description="A directory that only this agent uses; empty keeps samples in memory.")
     ] = None
-    max_bytes: Annotated[Size, Meta(description="Room for each endpoint; the oldest samples make way.", gt=0)] = 2**28
+    max_bytes: Annotated[
+        Size,
+        Meta(description="Room for each endpoint; the oldest samples make way. In memory see docs/service.md.", gt=0),
+    ] = 2**28
     max_age: Annotated[Duration, Meta(description="What is older makes way too.", gt=0)] = 21600.0
 
 

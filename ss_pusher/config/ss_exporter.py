@@ -12,10 +12,10 @@ import yaml
 
 from ss_pusher.config.convert import Walk, convert
 from ss_pusher.config.describe import flow
-from ss_pusher.config.document import compose
-from ss_pusher.config.load import described, read
+from ss_pusher.config.document import compose, has_key
+from ss_pusher.config.file import described, read
 from ss_pusher.config.network import Network
-from ss_pusher.config.ss_exporter_schema import Document, LabelFolding, Latency, Logic, Metrics, Ports, Selection
+from ss_pusher.config.ss_exporter_schema import ROOT, Document, LabelFolding, Latency, Logic, Metrics, Ports, Selection
 from ss_pusher.errors import ConfigError
 
 Condition: TypeAlias = tuple[str, list[int | str]]
@@ -47,8 +47,8 @@ def converted(data: bytes, name: str) -> Converted:
         ConfigError: it is none of prometheus_ss_exporter, with everything that is wrong in it.
     """
     root = compose(data, name)
-    if "logic" not in {key.value for key, _ in root.value}:
-        raise ConfigError([f"{name}: is no configuration of prometheus_ss_exporter: it has no key logic"])
+    if not has_key(root, ROOT):
+        raise ConfigError([f"{name}: is no configuration of prometheus_ss_exporter: it has no key {ROOT}"])
     _drop_empty(root)
     walk = Walk(name, Path(name).parent, os.environ)
     document = convert(root, Document, walk)

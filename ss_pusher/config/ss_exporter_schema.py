@@ -1,7 +1,7 @@
 """What a configuration of prometheus_ss_exporter may hold, in the spelling of 2.x and in that of 3.x."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta
 
@@ -119,6 +119,10 @@ class Logic(Section, frozen=True, kw_only=True):
     metrics: Metrics = Metrics()
     compression: Compression = Compression()
     selection: Selection = Selection()
+
+
+ROOT: Final = "logic"
+"""The key that holds all of theirs, and that we do not have."""
 
 
 class Document(Section, frozen=True, kw_only=True):

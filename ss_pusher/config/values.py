@@ -255,6 +255,8 @@ SECRET: Final = Kind("secret", parse_secret, echo=False)
 URL: Final = Kind("URL", parse_url, echo=False)
 PROXY: Final = Kind("URL", parse_proxy_url, echo=False)
 FILE: Final = Kind("path", parse_path, echo=False)
+SECRET_FILE: Final = Kind("path of a secret", parse_path, echo=False)
+WEB_CONFIG: Final = Kind("path of a secret", parse_optional_path, _or_empty, echo=False)
 DIRECTORY: Final = Kind("path", parse_optional_path, _or_empty, echo=False)
 
 PLAIN_KINDS: Final[dict[object, Kind]] = {str: TEXT, int: INTEGER, bool: SWITCH}
@@ -278,4 +280,6 @@ Password: TypeAlias = Annotated[Secret, SECRET]
 HttpUrl: TypeAlias = Annotated[Url, URL]
 ProxyUrl: TypeAlias = Annotated[Url, PROXY]
 FilePath: TypeAlias = Annotated[Path, FILE]
+SecretFile: TypeAlias = Annotated[Path, SECRET_FILE]
+WebConfigPath: TypeAlias = Annotated[Path | None, WEB_CONFIG]
 DirectoryPath: TypeAlias = Annotated[Path | None, DIRECTORY]

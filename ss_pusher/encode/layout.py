@@ -5,9 +5,10 @@ from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
+from ss_pusher.encode.native_histogram import dated
 from ss_pusher.encode.protobuf import delimited
 from ss_pusher.encode.series import Column, Table
-from ss_pusher.encode.template import VALUE_SIZE, Row, Template, sample
+from ss_pusher.encode.template import VALUE_SIZE, HistogramRow, Row, Template, sample
 from ss_pusher.model import Family, Labels
 
 _NAME: Final = "__name__"
@@ -19,6 +20,8 @@ class Writer(Protocol):
 
     tag: int
     """The tag of a TimeSeries."""
+    histogram_tag: int
+    """The tag of a Histogram in a TimeSeries."""
     starts: bool
     """Whether a sample carries the time at which its counter began."""
 
@@ -74,9 +77,11 @@ class Layout:
             # A third of what it remembers may be of series that ended. To begin anew costs no more than they did.
             self._begin_anew()
         rows_before, self._rows = self._rows, {}
-        rows = [row for table in tables for row in self._write(table, rows_before.get(table.columns, {}), zero_ms)]
+        plain = [table for table in tables if not table.histograms]
+        rows = [row for table in plain for row in self._write(table, rows_before.get(table.columns, {}), zero_ms)]
+        histograms = [row for table in tables if table.histograms for row in self._histogram_rows(table, zero_ms)]
         self._in_use = self._in_use or len(self._writer)
-        return Template(self._writer.head(), rows)
+        return Template(self._writer.head(), rows, histograms)
 
     def _write(self, table: Table, before: Mapping[Labels, _Kept], zero_ms: int) -> Iterator[Row]:
         columns = [self._column(column) for column in table.columns]
@@ -90,6 +95,17 @@ class Layout:
             if _WITH_ZERO not in samples:
                 kept_rows[labels] = kept
             yield kept.row
+
+    def _histogram_rows(self, table: Table, zero_ms: int) -> Iterator[HistogramRow]:
+        writer = self._writer
+        (column,) = map(self._column, table.columns)
+        for labels, start_ms, count in zip(table.labels, table.start_ms.tolist(), table.samples[:, 0], strict=True):
+            before, after = self._around_name(labels, "")
+            head = writer.labels(before + column.name + after) + column.metadata
+            if count == _WITH_ZERO:
+                known_start_ms = start_ms if writer.starts and start_ms <= zero_ms else 0
+                head += delimited(writer.histogram_tag, dated(table.zero, zero_ms, known_start_ms))
+            yield HistogramRow(writer.tag, head, writer.histogram_tag, start_ms if writer.starts else 0)
 
     def _column(self, column: Column) -> _Column:
         name = self._writer.pairs([(_NAME, column.name)])

@@ -1,103 +1,97 @@
-"""Histograms as native ones with custom buckets: https://prometheus.io/docs/specs/native_histograms/.
-
-Our bounds are fixed, so only the schema for custom buckets says exactly what was counted: where observations lie within
-a bucket, as the exponential schemas would need it, is not known. Prometheus takes custom buckets since 3.0.
-"""
+"""Native histograms with exponential buckets: https://prometheus.io/docs/specs/native_histograms/."""
 
 import struct
-from collections.abc import Mapping
 from itertools import pairwise
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple
 
-from ss_pusher.encode.protobuf import delimited, timestamp, varint
-from ss_pusher.encode.remote_write import compressed
-from ss_pusher.encode.staleness import STALE
-from ss_pusher.encode.symbols import SymbolWriter
-from ss_pusher.model import Family, HistogramBlock, Labels, Protocol, Request, Snapshot
+import numpy as np
 
-_Series: TypeAlias = tuple[Family, Labels]
+from ss_pusher.encode.protobuf import delimited, timestamp, varint, zigzag
+from ss_pusher.model import U64, HistogramBlock, NativeBuckets
 
-_HISTOGRAMS: Final = 0x1A  # TimeSeries.histograms
+ZERO_THRESHOLD: Final = 2.0**-128
+"""The client libraries' own; we observe nothing between it and 0. A scraper takes 0 for a classic histogram's."""
+
+MOST_EMPTY: Final = 2
+"""So many empty buckets within a span cost less than another span."""
+
+# The same in remote write 1.0 and 2.0.
 _COUNT_INT: Final = b"\x08"
 _SUM: Final = b"\x19"
-_SCHEMA_OF_CUSTOM_BUCKETS: Final = b"\x20\x69"  # -53 as sint32
+_SCHEMA: Final = b"\x20"
+_ZERO_THRESHOLD: Final = b"\x29" + struct.pack("<d", ZERO_THRESHOLD)
+_ZERO_COUNT_INT: Final = b"\x30"
 _POSITIVE_SPANS: Final = 0x5A
-_LENGTH: Final = b"\x10"  # BucketSpan.length
+_OFFSET: Final = b"\x08"
+_LENGTH: Final = b"\x10"
 _POSITIVE_DELTAS: Final = 0x62
+_RESET: Final = b"\x70\x01"  # Histogram.reset_hint, YES
 _TIMESTAMP: Final = b"\x78"
-_CUSTOM_VALUES: Final = b"\x82\x01"
-_START_TIMESTAMP: Final = b"\x88\x01"
-
-_MARKER: Final = _COUNT_INT + varint(0) + _SUM + STALE.tobytes()
-"""A native histogram ends with one whose sum is the stale marker."""
+_START_TIMESTAMP: Final = b"\x88\x01"  # 2.0 only
 
 
-class NativeHistogramEncoder:
-    """Encodes the histograms of snapshot after snapshot for 2.0. Remembers which there were in the last."""
+class Span(NamedTuple):
+    """Neighbouring buckets; `offset` counts from the end of the span before, and of the first one from bucket 0."""
 
-    def __init__(self, external_labels: Mapping[str, str], max_samples_per_send: int) -> None:
-        self._external_labels = external_labels
-        self._max_samples = max_samples_per_send
-        self._alive: list[_Series] = []
-        self._time_ms = 0
-
-    def encode(self, snapshot: Snapshot) -> list[Request]:
-        """All histograms of the snapshot, under the plain names of their families, and markers of those that ended.
-
-        Raises:
-            EncodeError: a time is not of this century.
-        """
-        now = {
-            (block.family, labels): _histogram(block, row)
-            for block in snapshot.histograms
-            for row, labels in enumerate(block.labels)
-        }
-        ended = {series: _MARKER for series in self._alive if series not in now}
-        self._alive = list(now)
-        return self._requests(now | ended, snapshot.time_ms)
-
-    def stale(self, time_ms: int) -> list[Request]:
-        """Markers for every histogram of the last snapshot, later than it even when the clock stood still."""
-        ended = dict.fromkeys(self._alive, _MARKER)
-        self._alive = []
-        return self._requests(ended, max(time_ms, self._time_ms + 1))
-
-    def _requests(self, histograms: Mapping[_Series, bytes], time_ms: int) -> list[Request]:
-        self._time_ms = time_ms
-        series = list(histograms.items())
-        parts = [series[first : first + self._max_samples] for first in range(0, len(series), self._max_samples)]
-        return [self._request(part, time_ms) for part in parts]
-
-    def _request(self, histograms: list[tuple[_Series, bytes]], time_ms: int) -> Request:
-        writer = SymbolWriter()
-        message = bytearray()
-        for (family, labels), histogram in histograms:
-            merged = {**self._external_labels, **dict(labels), "__name__": family.name}
-            pairs = writer.pairs(sorted(pair for pair in merged.items() if pair[1]))
-            sample = delimited(_HISTOGRAMS, histogram + _TIMESTAMP + timestamp(time_ms))
-            message += delimited(writer.tag, writer.labels(pairs) + sample + writer.metadata(family))
-        return Request(Protocol.REMOTE_WRITE_2, compressed(writer.head() + message), len(histograms), time_ms, time_ms)
+    offset: int
+    length: int
 
 
-def _histogram(block: HistogramBlock, row: int) -> bytes:
-    """A Histogram without its timestamp."""
-    counts: list[int] = block.counts[row].tolist()
-    deltas = [after - before for before, after in pairwise([0, *counts])]
-    bounds = struct.pack(f"<{len(block.bounds)}d", *block.bounds)
-    start_ms = int(block.start_ms[row])
+def spans(counts: U64, first: int) -> tuple[list[Span], list[int]]:
+    """The buckets that hold something, and how much each holds more than the one before it in any span.
+
+    `counts` [buckets] are those of bucket `first` and the following.
+    """
+    filled = np.flatnonzero(counts)
+    if not len(filled):
+        return [], []
+    runs = np.split(filled, np.flatnonzero(np.diff(filled) > MOST_EMPTY + 1) + 1)
+    bounds = [(int(run[0]), int(run[-1]) + 1) for run in runs]
+    offsets = [first + bounds[0][0], *(begin - end for (_, end), (begin, _) in pairwise(bounds))]
+    held = [count for begin, end in bounds for count in counts[begin:end].tolist()]
+    deltas = [after - before for before, after in pairwise([0, *held])]
+    return [Span(offset, end - begin) for offset, (begin, end) in zip(offsets, bounds, strict=True)], deltas
+
+
+def histograms(block: HistogramBlock, native: NativeBuckets, *, begins: bool) -> tuple[bytes, ...]:
+    """For each label set a Histogram of remote write without its times; `begins` where no other came before it.
+
+    Whether the counts began anew since the histogram before is otherwise left to the receiver: it sees them fall.
+    """
+    hint = _RESET if begins else b""
+    rows = zip(native.zeros.tolist(), native.counts, block.sums.tolist(), strict=True)
+    return tuple(_histogram(native, zeros, counts, total) + hint for zeros, counts, total in rows)
+
+
+def empty(native: NativeBuckets) -> bytes:
+    """A Histogram without observations, with which one begins that no other came before."""
+    return _histogram(native, 0, np.empty(0, np.uint64), 0.0) + _RESET
+
+
+def dated(histogram: bytes, time_ms: int, start_ms: int) -> bytes:
+    """A Histogram with its times; with a `start_ms` of 0 it says nothing of its start. Raises EncodeError."""
+    start = _START_TIMESTAMP + timestamp(start_ms) if start_ms else b""
+    return histogram + _TIMESTAMP + timestamp(time_ms) + start
+
+
+def bare(total: bytes) -> bytes:
+    """A Histogram that tells nothing but its sum, in the eight bytes of a float64: so a stale marker is written."""
+    return _COUNT_INT + varint(0) + _SUM + total
+
+
+def _histogram(native: NativeBuckets, zeros: int, counts: U64, total: float) -> bytes:
+    where, deltas = spans(counts, native.first)
+    buckets = b"".join(
+        delimited(_POSITIVE_SPANS, _OFFSET + zigzag(offset) + _LENGTH + varint(length)) for offset, length in where
+    )
     return b"".join(
         [
-            _COUNT_INT + varint(sum(counts)),
-            _SUM + struct.pack("<d", block.sums[row]),
-            _SCHEMA_OF_CUSTOM_BUCKETS,
-            delimited(_POSITIVE_SPANS, _LENGTH + varint(len(counts))),
-            delimited(_POSITIVE_DELTAS, b"".join(map(_zigzag, deltas))),
-            _CUSTOM_VALUES + varint(len(bounds)) + bounds,
-            _START_TIMESTAMP + timestamp(start_ms) if start_ms else b"",
+            _COUNT_INT + varint(zeros + int(counts.sum())),
+            _SUM + struct.pack("<d", total),
+            _SCHEMA + zigzag(native.schema),
+            _ZERO_THRESHOLD,
+            _ZERO_COUNT_INT + varint(zeros),
+            buckets,
+            delimited(_POSITIVE_DELTAS, b"".join(map(zigzag, deltas))),
         ]
     )
-
-
-def _zigzag(number: int) -> bytes:
-    """A sint64: small numbers are short, whatever their sign."""
-    return varint(number << 1 if number >= 0 else (-number << 1) - 1)

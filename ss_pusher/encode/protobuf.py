@@ -22,6 +22,11 @@ def varint(number: int) -> bytes:
     return bytes(groups)
 
 
+def zigzag(number: int) -> bytes:
+    """A sint32 or sint64: small numbers are short, whatever their sign."""
+    return varint(number << 1 if number >= 0 else (-number << 1) - 1)
+
+
 def delimited(tag: int, payload: bytes) -> bytes:
     """A field of wire type 2 (string, bytes, message, packed): its tag, its length, itself."""
     size = len(payload)

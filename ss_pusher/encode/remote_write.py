@@ -28,7 +28,8 @@ class _Part(NamedTuple):
     """One request of the current set of series."""
 
     template: Template
-    series: int
+    series: int  # but native histograms
+    histograms: int
     samples: int
 
 
@@ -41,8 +42,12 @@ class SeriesEncoder:
         new_writer: Callable[[], Writer],
         external_labels: Mapping[str, str],
         max_samples_per_send: int,
+        *,
+        native_histograms: bool,
     ) -> None:
+        """With `native_histograms` a histogram that has that form is one series, and its classic ones are not sent."""
         self._protocol = protocol
+        self._native = native_histograms
         self._new_layout = partial(Layout, new_writer, external_labels)
         self._max_samples = max_samples_per_send
         self._alive: list[Table] = []
@@ -59,7 +64,7 @@ class SeriesEncoder:
         Raises:
             EncodeError: a time is not of this century.
         """
-        now = tables(snapshot)
+        now = tables(snapshot, native=self._native)
         changed = changes(self._alive, now, snapshot.time_ms, snapshot.previous_ms)
         requests = self._encode(changed, snapshot.time_ms, snapshot.previous_ms + 1)
         self._alive = now
@@ -75,14 +80,15 @@ class SeriesEncoder:
         if not _same_series(series, self._tables):
             self._lay_out(series, zero_ms)
         self._time_ms = time_ms
-        values = [table.bits[table.samples > 0] for table in series]
+        values = [table.bits[table.samples > 0] for table in series if not table.histograms]
         bits = np.concatenate(values) if values else np.empty(0, np.uint64)
+        histograms = [histogram for table in series for histogram in table.histograms]
         requests = []
-        for template, count, samples in self._parts:
-            body = compressed(template.fill(bits[:count], time_ms))
-            oldest_ms = zero_ms if samples > count else time_ms
-            requests.append(Request(self._protocol, body, samples, oldest_ms, time_ms))
-            bits = bits[count:]
+        for part in self._parts:
+            message = part.template.fill(bits[: part.series], time_ms, histograms[: part.histograms])
+            oldest_ms = zero_ms if part.samples > part.series + part.histograms else time_ms
+            requests.append(Request(self._protocol, compressed(message), part.samples, oldest_ms, time_ms))
+            bits, histograms = bits[part.series :], histograms[part.histograms :]
         return requests
 
     def _lay_out(self, series: list[Table], zero_ms: int) -> None:
@@ -92,7 +98,8 @@ class SeriesEncoder:
         self._parts = [
             _Part(
                 template=layout.template(part, zero_ms),
-                series=sum(int(np.count_nonzero(table.samples)) for table in part),
+                series=sum(int(np.count_nonzero(table.samples)) for table in part if not table.histograms),
+                histograms=sum(len(table.histograms) for table in part),
                 samples=sum(int(table.samples.sum()) for table in part),
             )
             for layout, part in zip(self._layouts, parts, strict=True)
@@ -139,5 +146,6 @@ def _cut(series: list[Table], first: int, last: int) -> Iterator[Table]:
                 bits=table.bits[rows],
                 samples=samples,
                 start_ms=table.start_ms[rows],
+                histograms=table.histograms[rows],
             )
         first, last = first - size, last - size

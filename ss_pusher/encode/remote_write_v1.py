@@ -10,6 +10,7 @@ from ss_pusher.model import Family, Protocol, Request, Snapshot
 
 _TIMESERIES: Final = 0x0A  # WriteRequest.timeseries
 _LABELS: Final = 0x0A  # TimeSeries.labels
+_HISTOGRAMS: Final = 0x22  # TimeSeries.histograms
 _NAME: Final = 0x0A  # Label.name
 _VALUE: Final = 0x12  # Label.value
 
@@ -25,8 +26,16 @@ METADATA_INTERVAL_MS: Final = 300_000
 class RemoteWriteV1Encoder:
     """Snapshots as requests of remote write 1.0."""
 
-    def __init__(self, external_labels: Mapping[str, str], max_samples_per_send: int) -> None:
-        self._series = SeriesEncoder(Protocol.REMOTE_WRITE_1, LabelWriter, external_labels, max_samples_per_send)
+    def __init__(
+        self, external_labels: Mapping[str, str], max_samples_per_send: int, *, native_histograms: bool = False
+    ) -> None:
+        self._series = SeriesEncoder(
+            Protocol.REMOTE_WRITE_1,
+            LabelWriter,
+            external_labels,
+            max_samples_per_send,
+            native_histograms=native_histograms,
+        )
         self._families: tuple[Family, ...] = ()
         self._metadata = b""
         self._metadata_ms = 0
@@ -68,6 +77,7 @@ class LabelWriter:
     """Labels as strings in every series. Remembers the bytes of each pair."""
 
     tag = _TIMESERIES
+    histogram_tag = _HISTOGRAMS
     starts = False
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Snapshots as what remote write and the Pushgateway's protobuf know: tables of plain series, histograms unfolded."""
+"""Snapshots as what remote write and the text formats know: tables of series, histograms unfolded or native."""
 
 import math
 from collections.abc import Iterable
@@ -8,7 +8,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from ss_pusher.model import I64, U8, U64, Block, Family, HistogramBlock, Labels, MetricType, Snapshot
+from ss_pusher.encode import native_histogram
+from ss_pusher.model import I64, U8, U64, Block, Family, HistogramBlock, Labels, MetricType, NativeBuckets, Snapshot
 
 
 class Column(NamedTuple):
@@ -35,6 +36,8 @@ class Table:
 
     `bits` are the float64 values as integers, so that no conversion touches a stale marker. `samples` is how many
     samples each series sends: 0, it is absent; 1, its value; 2, a 0 and then its value.
+
+    Native histograms are a table of one column, whose `bits` mean nothing.
     """
 
     columns: tuple[Column, ...]
@@ -42,11 +45,20 @@ class Table:
     bits: U64  # [label sets, columns]
     samples: U8  # [label sets, columns]
     start_ms: I64  # [label sets]
+    histograms: tuple[bytes, ...] = ()  # [label sets] where they are native, without their times
+    zero: bytes = b""  # such a histogram that stands for 0
 
 
-def tables(snapshot: Snapshot) -> list[Table]:
-    """Every series of the snapshot; a NaN in a block is no sample."""
-    return [*map(_plain, snapshot.blocks), *map(_unfolded, snapshot.histograms)]
+def tables(snapshot: Snapshot, *, native: bool = False) -> list[Table]:
+    """Every series of the snapshot; a NaN in a block is no sample.
+
+    With `native` a histogram that has that form is one series, in place of its classic ones.
+    """
+    histograms = [
+        _native(block, block.native, begins=not snapshot.previous_ms) if native and block.native else _unfolded(block)
+        for block in snapshot.histograms
+    ]
+    return [*map(_plain, snapshot.blocks), *histograms]
 
 
 def families(snapshot: Snapshot) -> tuple[Family, ...]:
@@ -74,6 +86,19 @@ def _unfolded(block: HistogramBlock) -> Table:
         bits=values.view(np.uint64),
         samples=np.ones(values.shape, dtype=np.uint8),
         start_ms=block.start_ms,
+    )
+
+
+def _native(block: HistogramBlock, native: NativeBuckets, *, begins: bool) -> Table:
+    shape = (len(block.labels), 1)
+    return Table(
+        columns=(Column(block.family, block.family.name, ""),),
+        labels=block.labels,
+        bits=np.zeros(shape, dtype=np.uint64),
+        samples=np.ones(shape, dtype=np.uint8),
+        start_ms=block.start_ms,
+        histograms=native_histogram.histograms(block, native, begins=begins),
+        zero=native_histogram.empty(native),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
+from ss_pusher.encode.native_histogram import bare
 from ss_pusher.encode.series import Table
 from ss_pusher.model import Bools, Labels
 
@@ -26,6 +27,7 @@ def markers(table: Table, ended: Bools) -> Table:
         bits=np.full((len(rows), len(table.columns)), STALE),
         samples=ended[rows].astype(np.uint8),
         start_ms=table.start_ms[rows],
+        histograms=(bare(STALE.tobytes()),) * len(rows) if table.histograms else (),
     )
 
 

@@ -10,6 +10,7 @@ from ss_pusher.model import Family
 _SYMBOLS: Final = 0x22  # Request.symbols
 _TIMESERIES: Final = 0x2A  # Request.timeseries
 _LABELS_REFS: Final = 0x0A  # TimeSeries.labels_refs
+_HISTOGRAMS: Final = 0x1A  # TimeSeries.histograms
 _METADATA: Final = 0x2A  # TimeSeries.metadata
 _TYPE: Final = b"\x08"
 _HELP_REF: Final = b"\x18"
@@ -37,6 +38,7 @@ class SymbolWriter:
     """Strings as references into the request's table of symbols, which grows with each new one."""
 
     tag = _TIMESERIES
+    histogram_tag = _HISTOGRAMS
     starts = True
 
     def __init__(self) -> None:

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from ss_pusher.encode.native_histogram import dated
 from ss_pusher.encode.protobuf import delimited, timestamp
 from ss_pusher.model import U8, U64, Rows
 
@@ -31,6 +32,19 @@ def sample(time_ms: int, start_ms: int) -> bytes:
     return delimited(_SAMPLES, start + _TIMESTAMP + timestamp(time_ms) + _VALUE + bytes(VALUE_SIZE))
 
 
+class HistogramRow(NamedTuple):
+    """One series of native histograms. Their sizes change from tick to tick, so it is put together in each."""
+
+    tag: int  # of a TimeSeries
+    head: bytes  # all that stands in it before the histogram of this tick
+    histogram_tag: int
+    start_ms: int  # 0: it is not told
+
+    def series(self, histogram: bytes, time_ms: int) -> bytes:
+        """The TimeSeries, with this histogram at that time."""
+        return delimited(self.tag, self.head + delimited(self.histogram_tag, dated(histogram, time_ms, self.start_ms)))
+
+
 class Row(NamedTuple):
     """Consecutive series of one label set: their bytes, and where in them the values go."""
 
@@ -41,22 +55,29 @@ class Row(NamedTuple):
 class Template:
     """One request's bytes. `fill` is all that happens in a tick that has the same series as the one before."""
 
-    def __init__(self, head: bytes, rows: Sequence[Row]) -> None:
+    def __init__(self, head: bytes, rows: Sequence[Row], histograms: Sequence[HistogramRow] = ()) -> None:
+        self._histograms = histograms
         self._buffer = np.frombuffer(bytearray().join([head, *(row.body for row in rows)]), np.uint8)
         # Every 8 bytes of the buffer as one little-endian word, whether aligned or not.
-        self._words = np.ndarray((len(self._buffer) - 7,), "<u8", self._buffer, strides=(1,))
+        words = max(len(self._buffer) - 7, 0)  # 1.0 with nothing but native histograms has none
+        self._words = np.ndarray((words,), "<u8", self._buffer, strides=(1,))
         self._values = _positions(len(head), rows)
         self._timestamps = self._values - VALUE_SIZE
 
-    def fill(self, bits: U64, time_ms: int) -> U8:
-        """The message with these float64 bits, one a series, all at one time. It is overwritten by the next call.
+    def fill(self, bits: U64, time_ms: int, histograms: Sequence[bytes] = ()) -> U8 | bytes:
+        """The message with these float64 bits, one a series, and these histograms, all at one time.
+
+        It is overwritten by the next call.
 
         Raises:
             EncodeError: see `protobuf.timestamp`.
         """
         self._words[self._timestamps] = int.from_bytes(_TIMESTAMP + timestamp(time_ms) + _VALUE, "little")
         self._words[self._values] = bits
-        return self._buffer
+        if not self._histograms:
+            return self._buffer
+        series = [row.series(each, time_ms) for row, each in zip(self._histograms, histograms, strict=True)]
+        return b"".join([self._buffer.data, *series])
 
 
 def _positions(start: int, rows: Sequence[Row]) -> Rows:

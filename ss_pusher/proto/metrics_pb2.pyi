@@ -77,14 +77,44 @@ class Untyped(_message.Message):
     def __init__(self, value: _Optional[float] = ...) -> None: ...
 
 class Histogram(_message.Message):
-    __slots__ = ("sample_count", "sample_sum", "bucket")
+    __slots__ = ("sample_count", "sample_sum", "bucket", "sample_count_float", "schema", "zero_threshold", "zero_count", "zero_count_float", "negative_span", "negative_delta", "negative_count", "positive_span", "positive_delta", "positive_count")
     SAMPLE_COUNT_FIELD_NUMBER: _ClassVar[int]
     SAMPLE_SUM_FIELD_NUMBER: _ClassVar[int]
     BUCKET_FIELD_NUMBER: _ClassVar[int]
+    SAMPLE_COUNT_FLOAT_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    ZERO_THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    ZERO_COUNT_FIELD_NUMBER: _ClassVar[int]
+    ZERO_COUNT_FLOAT_FIELD_NUMBER: _ClassVar[int]
+    NEGATIVE_SPAN_FIELD_NUMBER: _ClassVar[int]
+    NEGATIVE_DELTA_FIELD_NUMBER: _ClassVar[int]
+    NEGATIVE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    POSITIVE_SPAN_FIELD_NUMBER: _ClassVar[int]
+    POSITIVE_DELTA_FIELD_NUMBER: _ClassVar[int]
+    POSITIVE_COUNT_FIELD_NUMBER: _ClassVar[int]
     sample_count: int
     sample_sum: float
     bucket: _containers.RepeatedCompositeFieldContainer[Bucket]
-    def __init__(self, sample_count: _Optional[int] = ..., sample_sum: _Optional[float] = ..., bucket: _Optional[_Iterable[_Union[Bucket, _Mapping]]] = ...) -> None: ...
+    sample_count_float: float
+    schema: int
+    zero_threshold: float
+    zero_count: int
+    zero_count_float: float
+    negative_span: _containers.RepeatedCompositeFieldContainer[BucketSpan]
+    negative_delta: _containers.RepeatedScalarFieldContainer[int]
+    negative_count: _containers.RepeatedScalarFieldContainer[float]
+    positive_span: _containers.RepeatedCompositeFieldContainer[BucketSpan]
+    positive_delta: _containers.RepeatedScalarFieldContainer[int]
+    positive_count: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, sample_count: _Optional[int] = ..., sample_sum: _Optional[float] = ..., bucket: _Optional[_Iterable[_Union[Bucket, _Mapping]]] = ..., sample_count_float: _Optional[float] = ..., schema: _Optional[int] = ..., zero_threshold: _Optional[float] = ..., zero_count: _Optional[int] = ..., zero_count_float: _Optional[float] = ..., negative_span: _Optional[_Iterable[_Union[BucketSpan, _Mapping]]] = ..., negative_delta: _Optional[_Iterable[int]] = ..., negative_count: _Optional[_Iterable[float]] = ..., positive_span: _Optional[_Iterable[_Union[BucketSpan, _Mapping]]] = ..., positive_delta: _Optional[_Iterable[int]] = ..., positive_count: _Optional[_Iterable[float]] = ...) -> None: ...
+
+class BucketSpan(_message.Message):
+    __slots__ = ("offset", "length")
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_FIELD_NUMBER: _ClassVar[int]
+    offset: int
+    length: int
+    def __init__(self, offset: _Optional[int] = ..., length: _Optional[int] = ...) -> None: ...
 
 class Bucket(_message.Message):
     __slots__ = ("cumulative_count", "upper_bound")

@@ -9,15 +9,35 @@ from typing import Final
 from ss_pusher.model import Pending, Request
 
 QUEUE_FULL: Final = "queue_full"
+MEMORY_LIMIT: Final = "memory_limit"
 TOO_OLD: Final = "max_age"
 SUPERSEDED: Final = "superseded"
+
+
+class Room:
+    """Memory that queues share: each that is open has an equal part of the bytes. Safe from any thread."""
+
+    def __init__(self, total: int) -> None:
+        self.total: Final = total
+        self._queues = 0
+        self._lock: Final = threading.Lock()
+
+    def part(self) -> int:
+        """What each may have now."""
+        return self.total // max(self._queues, 1)
+
+    def add(self, queues: int) -> None:
+        """So many more have come, or gone."""
+        with self._lock:
+            self._queues += queues
 
 
 class MemoryQueue:
     """A queue for one consumer; any thread may put.
 
-    What waits is dropped from its oldest end, never what is leased: over `max_bytes`, over `max_age` (seconds by
-    the newest sample), or over `max_requests`, which is 1 for a sink where only the latest snapshot means anything.
+    What waits is dropped from its oldest end, never what is leased: over `max_bytes`, over its part of the `room`, over
+    `max_age` (seconds by the newest sample), or over `max_requests`, which is 1 for a sink where only the latest
+    snapshot means anything.
     `dropped` is told the reason and the number of samples, and must not call back. What still waits at the end is
     handed to `leave`, which may keep it for another process.
     """
@@ -30,11 +50,13 @@ class MemoryQueue:
         dropped: Callable[[str, int], None],
         now: Callable[[], float],
         max_requests: int | None = None,
+        room: Room | None = None,
         leave: Callable[[Sequence[Request]], None] | None = None,
     ) -> None:
         self._max_bytes = max_bytes
         self._max_age = max_age
         self._max_requests = max_requests
+        self._room = room
         self._dropped = dropped
         self._leave = leave
         self._now = now
@@ -43,13 +65,16 @@ class MemoryQueue:
         self._samples = 0
         self._bytes = 0
         self._finished = False
+        self._closed = False
         self._changed = threading.Condition()
+        if room:
+            room.add(1)
 
     def put(self, request: Request) -> None:
         """Add the newest request; drop what is then beyond the bounds."""
         with self._changed:
-            if len(request.body) > self._max_bytes:
-                self._dropped(QUEUE_FULL, request.samples)
+            if excess := self._excess(len(request.body)):
+                self._dropped(excess, request.samples)
                 return
             self._requests.append(request)
             self._count(request, 1)
@@ -105,6 +130,9 @@ class MemoryQueue:
         with self._changed:
             waiting, self._requests = self._requests, deque()
             self._leased = self._samples = self._bytes = 0
+            if self._room and not self._closed:
+                self._room.add(-1)
+            self._closed = True
         if self._leave and waiting:
             self._leave(tuple(waiting))
 
@@ -117,14 +145,20 @@ class MemoryQueue:
         self._samples += sign * request.samples
         self._bytes += sign * len(request.body)
 
+    def _excess(self, size: int) -> str:
+        """Which bound so many bytes exceed; empty: none."""
+        if size > self._max_bytes:
+            return QUEUE_FULL
+        return MEMORY_LIMIT if self._room and size > self._room.part() else ""
+
     def _bound(self) -> None:
         oldest_allowed = int((self._now() - self._max_age) * 1000)
         while len(self._requests) > self._leased:
             oldest = self._requests[self._leased]
             if oldest.newest_ms < oldest_allowed:
                 reason = TOO_OLD
-            elif self._bytes > self._max_bytes:
-                reason = QUEUE_FULL
+            elif excess := self._excess(self._bytes):
+                reason = excess
             elif self._max_requests is not None and len(self._requests) - self._leased > self._max_requests:
                 reason = SUPERSEDED
             else:

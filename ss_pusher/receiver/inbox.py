@@ -8,10 +8,11 @@ from typing import Final, NamedTuple, TypeVar
 
 from ss_pusher.model import Labels, Protocol
 from ss_pusher.receiver import remote_write
+from ss_pusher.receiver.native_histogram import Histogram
 from ss_pusher.receiver.page import page
 from ss_pusher.receiver.pushgateway import Group, Groups
 from ss_pusher.receiver.refused import RefusedError
-from ss_pusher.receiver.remote_write import Histogram, Metadata, Sample
+from ss_pusher.receiver.remote_write import Metadata, Sample
 from ss_pusher.receiver.store import Outcome, Store
 
 WRITE_PATHS: Final = ("/api/v1/write", "/api/v1/push")

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from ss_pusher.model import Labels
+from ss_pusher.receiver.native_histogram import Histogram
 from ss_pusher.receiver.pushgateway import Group
 from ss_pusher.receiver.remote_write import Metadata, Point, Sample
 
@@ -23,13 +24,20 @@ def _group(key: Labels, group: Group) -> Iterator[str]:
     for name in sorted(group):
         for labels, value in sorted(group[name].samples.items()):
             yield f"{_series(labels)} {value:.15g}"
+        for labels, histogram in sorted(group[name].histograms.items()):
+            yield f"{_series(labels)} {_brief(histogram)}"
 
 
 def _newest(point: Point) -> str:
     moment = datetime.fromtimestamp(point.timestamp_ms / 1000, UTC).isoformat(timespec="milliseconds")
-    if not isinstance(point, Sample):
-        return f"count={point.count:.15g} sum={point.sum:.15g} {moment}"
-    return f"{'stale' if point.stale else format(point.value, '.15g')} {moment}"
+    if point.stale:
+        return f"stale {moment}"
+    return f"{format(point.value, '.15g') if isinstance(point, Sample) else _brief(point)} {moment}"
+
+
+def _brief(histogram: Histogram) -> str:
+    buckets = len(histogram.positive) + len(histogram.negative)
+    return f"count={histogram.count:.15g} sum={histogram.sum:.15g} buckets={buckets}"
 
 
 def _series(labels: Labels) -> str:

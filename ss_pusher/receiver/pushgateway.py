@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 import re
 import zlib
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ss_pusher.model import Labels
 from ss_pusher.proto import metrics_pb2
+from ss_pusher.receiver.native_histogram import Histogram, of_metric
 from ss_pusher.receiver.refused import RefusedError
 
 MAX_BYTES: Final = 32 * 1024 * 1024
@@ -28,11 +30,15 @@ _DELIMITED: Final = {"proto": "io.prometheus.client.MetricFamily", "encoding": "
 
 @dataclass(slots=True)
 class PushedFamily:
-    """A family of one group. The labels of a series hold __name__, and those of its group."""
+    """A family of one group. The labels of a series hold __name__, and those of its group.
+
+    A histogram may be pushed in its native form too, or in that alone.
+    """
 
     type: str
     help: str
     samples: dict[Labels, float] = field(default_factory=dict)
+    histograms: dict[Labels, Histogram] = field(default_factory=dict)
 
 
 Group = dict[str, PushedFamily]
@@ -128,8 +134,8 @@ def _gunzip(body: bytes) -> bytes:
     return decoded
 
 
-Parsed = Iterator[tuple[str, str, str, str, Mapping[str, str], float]]
-"""For each sample: its family's name, type and help, then its own name, labels and value."""
+Parsed = Iterator[tuple[str, str, str, str, Mapping[str, str], float | Histogram]]
+"""For each sample and native histogram: its family's name, type and help, then its own name, labels and value."""
 
 
 def _collect(grouping: Mapping[str, str], samples: Parsed) -> Group:
@@ -138,9 +144,12 @@ def _collect(grouping: Mapping[str, str], samples: Parsed) -> Group:
         pushed = group.setdefault(family, PushedFamily(kind, text))
         merged = {**labels, **grouping, "__name__": name}
         series = tuple(sorted(pair for pair in merged.items() if pair[1]))
-        if series in pushed.samples:
+        if series in pushed.samples or series in pushed.histograms:
             raise RefusedError(f"the series {dict(series)} is repeated")
-        pushed.samples[series] = value
+        if isinstance(value, Histogram):
+            pushed.histograms[series] = value
+        else:
+            pushed.samples[series] = value
     return group
 
 
@@ -203,15 +212,19 @@ def _samples(family: metrics_pb2.MetricFamily) -> Parsed:
     kind = metrics_pb2.MetricType.Name(family.type).lower()
     for metric in family.metric:
         labels = {pair.name: pair.value for pair in metric.label}
-        for suffix, extra, value in _values(metric):
+        for suffix, extra, value in _values(metric, f"{family.name} {labels}"):
             yield family.name, kind, family.help, family.name + suffix, {**labels, **extra}, value
 
 
-def _values(metric: metrics_pb2.Metric) -> Iterator[tuple[str, Mapping[str, str], float]]:
+def _values(metric: metrics_pb2.Metric, place: str) -> Iterator[tuple[str, Mapping[str, str], float | Histogram]]:
     if metric.HasField("histogram"):
         histogram = metric.histogram
+        native = of_metric(histogram, place)
+        if native is not None:
+            yield "", {}, native
         for bucket in histogram.bucket:
-            yield "_bucket", {"le": f"{bucket.upper_bound:.15g}"}, bucket.cumulative_count
+            bound = "+Inf" if bucket.upper_bound == math.inf else f"{bucket.upper_bound:.15g}"
+            yield "_bucket", {"le": bound}, bucket.cumulative_count
         yield "_sum", {}, histogram.sample_sum
         yield "_count", {}, histogram.sample_count
     for kind in ("gauge", "counter", "untyped"):

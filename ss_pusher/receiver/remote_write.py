@@ -3,7 +3,6 @@
 import re
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
 from itertools import pairwise
@@ -15,6 +14,7 @@ from google.protobuf.message import DecodeError, Message
 from ss_pusher.model import Labels, Protocol
 from ss_pusher.proto import remote_write_v1_pb2 as v1
 from ss_pusher.proto import remote_write_v2_pb2 as v2
+from ss_pusher.receiver.native_histogram import Histogram, of_remote_write
 from ss_pusher.receiver.refused import RefusedError
 
 MAX_DECODED_BYTES: Final = 32 * 1024 * 1024
@@ -47,17 +47,6 @@ class Sample(NamedTuple):
     def stale(self) -> bool:
         """Whether it is the marker that ends a series."""
         return self.bits == _STALE_BITS
-
-
-@dataclass(frozen=True, slots=True)
-class Histogram:
-    """A native histogram, as far as it is looked at here."""
-
-    timestamp_ms: int
-    count: float
-    sum: float
-    schema: int
-    start_ms: int = 0
 
 
 Point = Sample | Histogram
@@ -177,7 +166,7 @@ def _series_v1(request: v1.WriteRequest) -> Iterator[Series]:
         found = Series(
             labels,
             [Sample(sample.timestamp, sample.value) for sample in series.samples],
-            [_histogram(histogram) for histogram in series.histograms],
+            [of_remote_write(histogram, f"timeseries[{index}]") for histogram in series.histograms],
         )
         _check(found, f"timeseries[{index}]", _is_classic)
         yield found
@@ -208,7 +197,7 @@ def _series_v2(request: v2.Request) -> Iterator[Series]:
         found = Series(
             tuple(zip(words[::2], words[1::2], strict=True)),
             [Sample(sample.timestamp, sample.value, sample.start_timestamp) for sample in series.samples],
-            [_histogram(histogram) for histogram in series.histograms],
+            [of_remote_write(histogram, place) for histogram in series.histograms],
             _metadata_v2(symbols, series.metadata, place),
         )
         _check(found, place, _is_not_empty)
@@ -231,12 +220,6 @@ def _metadata_v2(symbols: Sequence[str], metadata: v2.Metadata, place: str) -> M
 
 
 # ---- both -----------------------------------------------------------------------------------------------------------
-
-
-def _histogram(histogram: v1.Histogram | v2.Histogram) -> Histogram:
-    count = histogram.count_int if histogram.WhichOneof("count") == "count_int" else histogram.count_float
-    start_ms = histogram.start_timestamp if isinstance(histogram, v2.Histogram) else 0
-    return Histogram(histogram.timestamp, count, histogram.sum, histogram.schema, start_ms)
 
 
 def _check(series: Series, place: str, name_is_valid: Callable[[str, str], bool]) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from ss_pusher.model import Labels, Protocol
-from ss_pusher.receiver.remote_write import Histogram, Metadata, Point, Sample, Series, Write
+from ss_pusher.receiver.native_histogram import Histogram
+from ss_pusher.receiver.remote_write import Metadata, Point, Sample, Series, Write
 
 MAX_FUTURE_MS: Final = 600_000
 """How far ahead of its own clock Prometheus takes samples."""
@@ -85,6 +86,8 @@ def _problem(point: Point, last: Point | None, now_ms: int) -> str:
 def _same(point: Point, last: Point) -> bool:
     if isinstance(point, Sample) and isinstance(last, Sample):
         return (point.timestamp_ms, point.bits) == (last.timestamp_ms, last.bits)
+    if isinstance(point, Histogram) and isinstance(last, Histogram) and point.stale and last.stale:
+        return point.timestamp_ms == last.timestamp_ms
     return point == last
 
 

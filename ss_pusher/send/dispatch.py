@@ -1,6 +1,7 @@
 """One step of an endpoint: what waits longest is pushed, and the verdict decides what becomes of it."""
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -24,6 +25,8 @@ BURST: Final = 20
 outage 15, see `pace`."""
 OUTAGE: Final = 60.0
 """Seconds of failures after which others will have a backlog as we do."""
+SLACK: Final = 1.0
+"""Seconds by which a clock may be corrected without anybody noticing."""
 TRIES_TO_FIND_THE_BAD: Final = 64
 """Requests spent on one refused batch to isolate what is wrong: enough for 2 bad samples among 10,000."""
 
@@ -65,12 +68,17 @@ class Queue(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of one endpoint, in seconds, samples and bytes; 0 is no limit for `sample_age` and `bytes_per_send`."""
+    """Of one endpoint, in seconds, samples and bytes; 0 is no limit for `sample_age` and `bytes_per_send`.
+
+    After the clock was set back samples may be from the future: up to `sample_future` they wait, beyond it they are
+    dropped.
+    """
 
     timeout: float = 30.0
     min_backoff: float = 1.0
     max_backoff: float = 60.0
     sample_age: float = 0.0
+    sample_future: float = math.inf
     samples_per_send: int = 5000
     bytes_per_send: int = 0
 
@@ -122,6 +130,8 @@ class Dispatcher:
         self._failing_since: float | None = None
         self._parts = 0  # requests at the head of the queue that must go alone
         self._tries = 0
+        self._again = 0  # samples of what failed
+        self._resent = False  # the server may have what is at the head: only its answer was lost
         self.held = False
         self.given_up = 0  # samples
 
@@ -130,12 +140,15 @@ class Dispatcher:
 
         Returns how many seconds to wait before the next step; in a `hurry` only a failure makes us wait.
         """
-        leased = self._queue.lease(wait, 1 if self._parts or not self._reshape else self._limits.samples_per_send)
+        leased = self._queue.lease(wait, self._samples())
         if not leased:
             self._parts = 0
             return 0.0
-        if self._drop_old(leased):
+        if self._drop_untimely(leased):
             return 0.0
+        if (wait_for := self._early(leased)) is not None:
+            self._queue.release()
+            return wait_for
         request = self._join(leased)
         if request is None:
             return 0.0
@@ -145,17 +158,42 @@ class Dispatcher:
         backoff = self._settle(request, self._push(request, until))
         return backoff if hurry else max(backoff, self._pace.next())
 
-    def _drop_old(self, leased: Sequence[Request]) -> bool:
-        if not self._limits.sample_age:
+    def _drop_untimely(self, leased: Sequence[Request]) -> bool:
+        now_ms = self._now() * 1000
+        oldest_ms = now_ms - self._limits.sample_age * 1000 if self._limits.sample_age else 0.0
+        newest_ms = now_ms + self._limits.sample_future * 1000
+        timely = [request for request in leased if oldest_ms <= request.newest_ms <= newest_ms]
+        if len(timely) == len(leased):
             return False
-        oldest_allowed = (self._now() - self._limits.sample_age) * 1000
-        fresh = [request for request in leased if request.newest_ms >= oldest_allowed]
-        if len(fresh) == len(leased):
-            return False
-        self._give_up("too_old", sum(r.samples for r in leased) - sum(r.samples for r in fresh))
-        self._parts = max(self._parts - len(leased) + len(fresh), 0)
-        self._queue.replace(fresh)
+        for reason, samples in (
+            ("too_old", sum(request.samples for request in leased if request.newest_ms < oldest_ms)),
+            ("future", sum(request.samples for request in leased if request.newest_ms > newest_ms)),
+        ):
+            if samples:
+                self._give_up(reason, samples)
+        self._parts = max(self._parts - len(leased) + len(timely), 0)
+        self._queue.replace(timely)
         return True
+
+    def _early(self, leased: Sequence[Request]) -> float | None:
+        """How many seconds to wait, if anything is from the future; what is not goes before it."""
+        early = max(request.newest_ms for request in leased) / 1000 - self._now()
+        if early <= SLACK or math.isinf(self._limits.sample_future):
+            return None
+        if len(leased) > 1:
+            self._parts, self._tries = len(leased), TRIES_TO_FIND_THE_BAD
+            return 0.0
+        return min(early, HELD_FOR_AT_LEAST)
+
+    def _samples(self) -> int:
+        """How many to send at most.
+
+        What failed is tried again as it was: if the server has taken it after all and refuses it now as out of order,
+        nothing that came since is refused with it.
+        """
+        if self._parts or not self._reshape:
+            return 1
+        return self._again or self._limits.samples_per_send
 
     def _join(self, leased: Sequence[Request]) -> Request | None:
         if len(leased) == 1 or not self._reshape:
@@ -195,6 +233,7 @@ class Dispatcher:
             case Rejected(reason, words, written):
                 self._reject(request, reason, words, min(written, request.samples))
         self._parts = max(self._parts - 1, 0)
+        self._again, self._resent = 0, self._resent and self._parts > 0
         self._queue.acknowledge()
         self._recover()
         self._backoff.reset()
@@ -217,12 +256,16 @@ class Dispatcher:
     def _reject(self, request: Request, reason: str, words: str, written: int) -> None:
         if written:
             self._sent(request, written)
+        if self._resent and reason == "refused":
+            self._give_up("repeated", request.samples - written)
+            return
         self._give_up(reason, request.samples - written)
         self._log.tell(Condition.REJECTING, words)
 
     def _keep(self, request: Request, verdict: Retry | Held) -> float:
         self._count("ss_pusher_samples_retried_total", request.samples)
         self._queue.release()
+        self._again, self._resent = request.samples, self._resent or isinstance(verdict, Retry)
         if self._failing_since is None:
             self._failing_since = self._clock()
         if isinstance(verdict, Held):

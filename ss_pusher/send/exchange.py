@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import TypeAlias
 
 
@@ -33,3 +35,12 @@ class Failure:
 
 
 Outcome: TypeAlias = Answer | Failure
+
+
+def http_date(text: str) -> float | None:
+    """A date as HTTP writes it (RFC 9110, section 5.6.7), as Unix time in seconds; None for what is none."""
+    try:
+        date = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):  # hostile dates reach every corner of that parser
+        return None
+    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()

@@ -2,7 +2,7 @@
 
 import logging
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.client import HTTPException
 from typing import Final, Protocol
@@ -45,9 +45,16 @@ class Authorize(Protocol):
 class Client:
     """For one thread. A failure closes the connection, so that names and certificates are read anew."""
 
-    def __init__(self, settings: HttpSettings, authorize: Authorize | None = None) -> None:
+    def __init__(
+        self,
+        settings: HttpSettings,
+        authorize: Authorize | None = None,
+        heard: Callable[[Answer], None] = lambda _: None,
+    ) -> None:
+        """`heard` is told of every answer when it comes."""
         self._settings = settings
         self._authorize = authorize
+        self._heard = heard
         self._deadline = Deadline()
         self._session: requests.Session | None = None
         self._stamp: Stamp = ()
@@ -58,10 +65,12 @@ class Client:
         """One exchange, over by `deadline` (time.monotonic), from the look-up of the name to the answer's last byte."""
         self._deadline.set(deadline)
         try:
-            return self._follow(call, deadline, max_body)
+            answer = self._follow(call, deadline, max_body)
         except _FAILURES as error:
             self.close()
             return Failure(clean(self._explain(error)))
+        self._heard(answer)
+        return answer
 
     def close(self) -> None:
         """Close the connection. The next `send` opens another."""

@@ -4,6 +4,7 @@ Source: the Pushgateway's README ("URL", "PUT method", "About timestamps"), and 
 """
 
 import gzip
+import logging
 import re
 import time
 from base64 import urlsafe_b64encode
@@ -16,6 +17,8 @@ from ss_pusher.send.exchange import Answer, Call, Outcome
 from ss_pusher.send.http import Client
 from ss_pusher.send.verdict import Accepted, Held, Rejected, Verdict, judge
 
+_log: Final = logging.getLogger(__name__)
+
 Method: TypeAlias = Literal["PUT", "POST"]
 
 SLOW_AFTER: Final = 3
@@ -25,7 +28,7 @@ _CONTENT_TYPES: Final[Mapping[Protocol, str]] = {
     Protocol.TEXT: "text/plain; version=0.0.4; charset=utf-8",
     Protocol.DELIMITED: "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited",
 }
-_MAYBE_OUR_GZIP: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+_MAYBE_OUR_FORMAT: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
 _PLAIN: Final = re.compile(r"(?!\.+$)[A-Za-z0-9_.-]+")
 
 
@@ -35,8 +38,25 @@ def group_url(base: str, job: str, grouping_key: Mapping[str, str]) -> str:
     return "/".join([base.rstrip("/"), "metrics", _segment("job", job), *others])
 
 
+class FormatChoice:
+    """Which format a gateway gets: `preferred`, until it shows that it takes only text. Any thread may ask."""
+
+    def __init__(self, preferred: Literal[Protocol.TEXT, Protocol.DELIMITED]) -> None:
+        self._format = preferred
+
+    def current(self) -> Protocol:
+        """What the next request should be encoded in."""
+        return self._format
+
+    def fall_back(self) -> None:
+        """The gateway takes only text."""
+        self._format = Protocol.TEXT
+
+
 class Pushgateway:
     """A sink for requests in `Protocol.TEXT` and `Protocol.DELIMITED`; each holds the whole group.
+
+    Where the gateway takes only text, `as_text` gives the group once more in that, as it is now.
 
     `method` is asked at each push: PUT replaces the group, POST only the families that the request has. `linger` is how
     many seconds the last values are left to be scraped before `delete` on exit; `wait` waits that long. `now` is in
@@ -47,7 +67,9 @@ class Pushgateway:
         self,
         client: Client,
         url: str,
+        choice: FormatChoice,
         *,
+        as_text: Callable[[], Request],
         now: Callable[[], float],
         method: Callable[[], Method] = lambda: "PUT",
         on_exit: Literal["keep", "delete"] = "keep",
@@ -57,6 +79,8 @@ class Pushgateway:
     ) -> None:
         self._client = client
         self._url = url
+        self._choice = choice
+        self._as_text = as_text
         self._now = now
         self._method = method
         self._on_exit = on_exit
@@ -65,11 +89,12 @@ class Pushgateway:
         self._clock = clock
         self._compress = True
         self._takes_gzip = False
+        self._takes_protobuf = False
         self._refusals = 0
 
     def push(self, request: Request, deadline: float) -> Verdict:
         """Send it. After `SLOW_AFTER` refusals in a row the verdict is to hold it, so that the next push comes late."""
-        verdict = judge(request.protocol, self._send(request, deadline), self._now())
+        verdict = judge(request.protocol, self._send_in_format(request, deadline), self._now())
         if not isinstance(verdict, Rejected):
             self._refusals = 0
             return verdict
@@ -87,6 +112,22 @@ class Pushgateway:
         """Close the connection."""
         self._client.close()
 
+    def _send_in_format(self, request: Request, deadline: float) -> Outcome:
+        if request.protocol is Protocol.TEXT:
+            return self._send(request, deadline)
+        if self._choice.current() is Protocol.TEXT:
+            return self._send(self._as_text(), deadline)
+        outcome = self._send(request, deadline)
+        if _is_accepted(outcome):
+            self._takes_protobuf = True
+        elif not self._takes_protobuf and isinstance(outcome, Answer) and outcome.status in _MAYBE_OUR_FORMAT:
+            # Some that are like a Pushgateway read protobuf as text. If it takes that, it was that.
+            refusal, outcome = outcome, self._send(self._as_text(), deadline)
+            if _is_accepted(outcome):
+                self._choice.fall_back()
+                _log.warning("%s takes only text, without native histograms: %s", self._url, refusal.text)
+        return outcome
+
     def _send(self, request: Request, deadline: float) -> Outcome:
         method = self._method()
         headers = {"Content-Type": _CONTENT_TYPES[request.protocol]}
@@ -98,7 +139,7 @@ class Pushgateway:
         outcome = self._client.send(packed, deadline)
         if _is_accepted(outcome):
             self._takes_gzip = True
-        elif not self._takes_gzip and isinstance(outcome, Answer) and outcome.status in _MAYBE_OUR_GZIP:
+        elif not self._takes_gzip and isinstance(outcome, Answer) and outcome.status in _MAYBE_OUR_FORMAT:
             # A gateway before 1.5.0 reads the compressed bytes as text. If it takes them plain, it was that.
             outcome = self._client.send(plain, deadline)
             self._compress = not _is_accepted(outcome)

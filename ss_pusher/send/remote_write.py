@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from typing import Final
+from urllib.parse import urlsplit
 
 from ss_pusher.errors import EncodeError
 from ss_pusher.model import Protocol, Request
@@ -95,7 +96,7 @@ class RemoteWrite:
                 request = self._as_1(request)
             verdict = self._send(request, deadline)
             if isinstance(verdict, Downgrade) and self._choice.fall_back():
-                _log.info("the endpoint takes only remote write 1.0: %s", verdict.words)
+                _log.info("%s takes only remote write 1.0: %s", urlsplit(self._url).netloc, verdict.words)
                 verdict = self._send(self._as_1(request), deadline)
         except EncodeError as error:
             return Rejected("undecodable", f"cannot be turned into remote write 1.0: {error}")

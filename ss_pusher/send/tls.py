@@ -57,19 +57,20 @@ def make_context(settings: TlsSettings, deadline: Deadline) -> DeadlineContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     elif settings.ca_file:
-        with _naming(f"ca_file {settings.ca_file}"):
+        with naming(f"ca_file {settings.ca_file}"):
             context.load_verify_locations(cafile=settings.ca_file)
     else:
         _load_system_authorities(context)
     if settings.cert_file:
-        with _naming(f"cert_file {settings.cert_file}, key_file {settings.key_file or settings.cert_file}"):
+        with naming(f"cert_file {settings.cert_file}, key_file {settings.key_file or settings.cert_file}"):
             # An empty password: OpenSSL would ask for one at the terminal.
             context.load_cert_chain(settings.cert_file, settings.key_file, password="")
     return context
 
 
 @contextmanager
-def _naming(files: str) -> Iterator[None]:
+def naming(files: str) -> Iterator[None]:
+    """An OSError within says which files it is about."""
     try:
         yield
     except OSError as error:

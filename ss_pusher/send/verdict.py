@@ -6,14 +6,12 @@ Sources: Prometheus Remote-Write 1.0 ("Retries & Backoff") and 2.0-rc.4 ("Requir
 
 import re
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
 
 from ss_pusher.model import Protocol
-from ss_pusher.send.exchange import Answer, Failure, Outcome
+from ss_pusher.send.exchange import Answer, Failure, Outcome, http_date
 
 MAX_RETRY_AFTER: Final = 300.0
 """Seconds. No server may silence us for longer than this in one answer."""
@@ -113,13 +111,8 @@ def retry_after(value: str, now: float) -> float | None:
     value = value.strip()
     if re.fullmatch(r"[0-9]{1,12}", value):
         return min(float(value), MAX_RETRY_AFTER)
-    try:
-        moment = parsedate_to_datetime(value)
-    except (ValueError, TypeError, IndexError, OverflowError):  # hostile dates reach every corner of that parser
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return min(max(moment.timestamp() - now, 0.0), MAX_RETRY_AFTER)
+    then = http_date(value)
+    return None if then is None else min(max(then - now, 0.0), MAX_RETRY_AFTER)
 
 
 def _judge_remote_write(protocol: Protocol, answer: Answer, words: str) -> Verdict:

@@ -12,9 +12,9 @@ import numpy as np
 
 from ss_pusher.app.agent import Agent
 from ss_pusher.app.build import build_agent
+from ss_pusher.clock import Clock
 from ss_pusher.config import parse
 from ss_pusher.encode.series import tables
-from ss_pusher.loop import Clock
 from ss_pusher.model import Snapshot
 from tests.hosts import Host
 from tests.servers import Labels, labels

@@ -1,22 +1,28 @@
 """What goes wrong around the accounts: reads fail, clocks are set, ticks take too long, announcements are lost."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import count
+from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pytest
 
 from ss_pusher.app import build
 from ss_pusher.app.agent import Agent
+from ss_pusher.app.build import build_agent
 from ss_pusher.app.pipeline import Collect
+from ss_pusher.attribute.attributes import Attributes
+from ss_pusher.clock import Clock, Moment, Timeline
+from ss_pusher.config import parse
 from ss_pusher.errors import CollectError
-from ss_pusher.loop import Clock
-from ss_pusher.model import Sockets
+from ss_pusher.model import Bools, Sockets
 from ss_pusher.netlink import closed as module
 from ss_pusher.netlink.closed import ClosedFlows
-from tests.accounting.agent import EVERYTHING, Watch, by_hand, increases, of_groups, of_host, watching
+from tests.accounting.agent import EVERYTHING, Recorder, Watch, by_hand, increases, of_groups, of_host, watching
 from tests.accounting.traffic import GENTLE, Books, Task, working
 from tests.end_to_end.connections import service
 from tests.hosts import Host
@@ -133,6 +139,93 @@ def test_a_clock_that_is_set_back_and_forth_takes_no_byte_and_no_time_back(host:
         watch.settle(sum(each.all().flows for each in books))
         assert behind() >= 6
     check(watch, *books)
+
+
+@contextmanager
+def with_clock(host: Host, wall: Wall, believed: Callable[[], bool]) -> Iterator[tuple[Callable[[], Moment], Recorder]]:
+    """An agent in a host, its recorder, and what lets it tick at the time that a timeline gives."""
+    config = parse(EVERYTHING.encode(), "config.yml", directory=Path()).config
+    recorder, clock = Recorder(), Clock(wall=wall)
+    agent = host.call(lambda: build_agent(config, lambda _: [recorder], clock))
+    line = Timeline(clock, believed)
+
+    def tick() -> Moment:
+        moment = line.next()
+        if moment.moved_ms:
+            agent.move(moment.moved_ms)
+        host.call(lambda: agent.tick(moment.time_ms, moment.held is None))
+        return moment
+
+    try:
+        yield tick, recorder
+    finally:
+        agent.close()
+
+
+@pytest.mark.parametrize("offset", [-1e9, 1e7])
+def test_what_moved_before_the_clock_was_set_is_counted_and_begins_when_it_did(host: Host, offset: float) -> None:
+    wall, believed, began = Wall(), [False, False, True], time.time()
+    wall.offset = offset
+    with with_clock(host, wall, lambda: believed.pop(0)) as (tick, recorder), service(at=host, clients=host) as server:
+        assert tick().held == "clock_not_set"
+        server.connect().ask(1000)
+        assert tick().held == "clock_not_set"
+        assert recorder.snapshots == []
+        wall.offset = 0
+        server.connect().ask(20)
+        assert tick().held is None
+        (snapshot,) = recorder.snapshots
+        assert began - 1 <= snapshot.previous_ms / 1000 <= snapshot.time_ms / 1000 <= time.time()
+        rises = increases(recorder.snapshots)
+        assert of_host(rises, "ss_tcp_sent_bytes_total") == of_groups(rises, "ss_flow_sent_bytes_total") == 1020
+
+
+def test_after_a_clock_was_set_far_back_nothing_began_in_the_future(host: Host) -> None:
+    wall = Wall()
+    wall.offset = 1e6
+    with with_clock(host, wall, lambda: True) as (tick, recorder), service(at=host, clients=host) as server:
+        for number in range(4):
+            server.connect().ask(number)
+            wall.offset = 1e6 if number < 2 else 0
+            tick()
+        for snapshot in recorder.snapshots:
+            starts = [*(each.start_ms for each in snapshot.blocks), *(each.start_ms for each in snapshot.histograms)]
+            assert np.concatenate(starts).max() <= snapshot.time_ms
+            assert snapshot.previous_ms < snapshot.time_ms
+
+
+class Buggy:
+    """A filter that fails when it is told to."""
+
+    broken = False
+
+    def __init__(self, agent: Agent) -> None:
+        self._keep = agent.pipeline.keep
+        agent.pipeline.keep = self
+
+    def __call__(self, sockets: Sockets, attributes: Attributes) -> Bools:
+        if self.broken:
+            raise ZeroDivisionError
+        return self._keep(sockets, attributes)
+
+
+def test_events_that_a_bug_swallowed_are_said_to_be_lost(host: Host) -> None:
+    with service(at=host, clients=host) as server, by_hand(host) as hand:
+        buggy, connection = Buggy(hand.agent), server.connect()
+        connection.ask(1000)
+        hand.tick()
+        connection.close()
+        buggy.broken = True
+
+        def taken() -> bool:
+            with pytest.raises(ZeroDivisionError):
+                hand.tick()
+            return hand.agent.telemetry.value("ss_pusher_closed_flow_events_total") == 2
+
+        wait_for(taken, "both ends were announced as closed")
+        buggy.broken = False
+        lost = wait_for(lambda: of_host(hand.rises(), "ss_tcp_flows_lost_total"), "flows count as lost")
+        assert lost == 2
 
 
 def test_when_announcements_are_lost_it_is_said_and_nothing_is_guessed(

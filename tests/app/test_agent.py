@@ -1,10 +1,7 @@
 """The agent when the kernel refuses, when a stage has a bug, when it is told to end."""
 
 import logging
-import os
-import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,17 +9,16 @@ from typing import Any
 
 import pytest
 
-from ss_pusher.app.agent import Agent, StopSignal, stop_on_signals
+from ss_pusher.app.agent import Agent
 from ss_pusher.app.build import build_agent
 from ss_pusher.app.sinks import make_endpoints
+from ss_pusher.clock import Clock
 from ss_pusher.config import parse
 from ss_pusher.errors import CollectError, UnsupportedHostError
-from ss_pusher.loop import Clock
 from ss_pusher.netlink.dump import Dumper
 from ss_pusher.receiver import Receiver
-from tests.command import running, written
+from ss_pusher.stop import StopSignal
 from tests.end_to_end.connections import Service, service
-from tests.send.scripted import Peer, scripted
 
 CONFIG = """
 interval: 20ms
@@ -146,39 +142,3 @@ def test_the_threads_of_an_agent_end_with_it() -> None:
     with edge() as (agent, _, _):
         assert agent.once()
     assert {thread.name for thread in set(threading.enumerate()) - before} == set()
-
-
-# ---- signals --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_and_the_handlers_are_put_back(number: signal.Signals) -> None:
-    before = signal.getsignal(number)
-    with stop_on_signals() as stop:
-        assert not stop.is_set()
-        assert not stop.wait(0.001)
-        os.kill(os.getpid(), number)
-        assert stop.wait()
-        assert stop.is_set()
-    assert signal.getsignal(number) is before
-
-
-def test_a_signal_ends_a_wait() -> None:
-    began = time.monotonic()
-    with stop_on_signals() as stop:
-        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)).start()
-        assert stop.wait(60)
-    assert time.monotonic() - began < 30
-
-
-def test_the_second_signal_ends_a_service_that_takes_too_long_to_end(tmp_path: Path) -> None:
-    def silence(peer: Peer) -> None:
-        peer.wait_until_closed()
-
-    with scripted(silence) as server:
-        text = f"shutdown_deadline: 1h\nremote_write: [{{url: '{server.url}', remote_timeout: 1h}}]"
-        with running(tmp_path, "agent", "--config", written(tmp_path, text)) as agent:
-            agent.wait_for(lambda: server.requests, "a request that hangs")
-            agent.process.send_signal(signal.SIGTERM)
-            agent.wait_for(lambda: "stopping" in agent.logged(), "that it ends")
-            assert agent.stop(signal.SIGTERM) == -signal.SIGTERM

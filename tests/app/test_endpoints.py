@@ -7,17 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
-from ss_pusher.app.endpoints import Endpoint
+from ss_pusher.app.endpoints import Endpoint, GroupEncoder
 from ss_pusher.app.sinks import make_endpoints
+from ss_pusher.clock import Clock
 from ss_pusher.config import parse
-from ss_pusher.loop import Clock
 from ss_pusher.model import Block, Family, MetricType, Protocol, Snapshot
 from ss_pusher.receiver import Receiver
+from ss_pusher.send.pushgateway import FormatChoice
 from ss_pusher.telemetry import Telemetry
 
 PATIENCE = 20.0
 OPEN = Family("ss_flow_sockets", MetricType.GAUGE, "Open connections.")
-NOW = int(time.time() * 1000)
+NOW = int(time.time() * 1000) - 3_600_000  # what is from the future would wait
 
 
 def endpoints(text: str) -> list[Endpoint]:
@@ -136,6 +137,16 @@ pushgateway: [{{url: '{receiver.url}', job: batch, grouping_key: {{instance: fro
                 ("team", "x"),
             )
         ]
+
+
+def test_a_group_is_encoded_as_the_gateway_is_known_to_take_it() -> None:
+    choice = FormatChoice(Protocol.DELIMITED)
+    encoder = GroupEncoder(choice, {"job": "edge"})
+    assert encoder.encode(snapshot(1, a=1)).protocol is Protocol.DELIMITED
+    assert b'ss_flow_sockets{job="edge",remote_address="a"} 1.0\n' in encoder.as_text().body
+    choice.fall_back()
+    assert encoder.encode(snapshot(2, b=2)).protocol is Protocol.TEXT
+    assert b'ss_flow_sockets{job="edge",remote_address="b"} 2.0\n' in encoder.as_text().body
 
 
 def test_a_group_is_deleted_at_the_end_where_that_is_wanted() -> None:

@@ -6,7 +6,7 @@ from typing import Never
 import pytest
 
 from ss_pusher.app.filtering import Filtering
-from ss_pusher.attribute import Attributor
+from ss_pusher.attribute.attributor import Attributor
 from ss_pusher.model import Rule
 from tests.attribute.rows import row, table
 

@@ -10,9 +10,9 @@ import pytest
 from ss_pusher.app.agent import Agent
 from ss_pusher.app.build import build_agent
 from ss_pusher.app.renewal import renewed, settle
+from ss_pusher.clock import Clock
 from ss_pusher.config import Config, parse
 from ss_pusher.errors import ConfigError
-from ss_pusher.loop import Clock
 from ss_pusher.model import Snapshot
 from tests.end_to_end.connections import Service, service
 from tests.end_to_end.pipeline import said

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from ss_pusher.app.sinks import make_endpoints
+from ss_pusher.clock import Clock
 from ss_pusher.config import Config, parse
 from ss_pusher.errors import SpoolError
-from ss_pusher.loop import Clock
 from ss_pusher.model import Block, Family, MetricType, Snapshot
 from ss_pusher.queue.spool import Spool
 from ss_pusher.telemetry import Telemetry

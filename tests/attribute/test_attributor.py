@@ -11,7 +11,9 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from ss_pusher.attribute import LABELS, Attributor, Prefix
+from ss_pusher.attribute.attributes import LABELS
+from ss_pusher.attribute.attributor import Attributor
+from ss_pusher.attribute.networks import Prefix
 from ss_pusher.model import OTHER_WORD, AddressFamily, Sockets, TcpState
 from ss_pusher.netlink.dump import Dumper
 from tests.attribute.cgroups import inside, new_cgroup

@@ -26,6 +26,7 @@ OUTCOME: Final = (
     "cpu_seconds",
     "success",
     "last_success_time_seconds",
+    "unattributed_flows",
 )
 """What is told of a job that succeeded, after ss_pusher_job_."""
 

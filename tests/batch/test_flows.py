@@ -3,6 +3,8 @@
 import os
 import socket
 import subprocess
+import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -55,6 +57,19 @@ def test_the_jobs_flows_are_told_to_the_byte_and_nobody_elses(
     assert {name for name in names if name.startswith(("ss_tcp_", "ss_pusher_"))} == {
         f"ss_pusher_job_{name}" for name in OUTCOME
     }
+
+
+def test_among_very_many_sockets_only_the_jobs_are_told(pushgateway: servers.Pushgateway, tmp_path: Path) -> None:
+    """Of so many the kernel is asked for those of the job's cgroup only, where it has one."""
+    with peer() as ours, ExitStack() as stack:
+        crowd = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=256))
+        for _ in range(150):
+            stack.enter_context(socket.create_connection(crowd.getsockname())).sendall(b"x")
+        config = settings(tmp_path, pushgateway.url)
+        result = run(config, *talk(ours.port, 4321), options=["--job", "j"])
+        assert result.returncode == 0, result.stderr
+        assert sent(pushgateway, "j", ours.port) == 4321
+        assert sent(pushgateway, "j", crowd.getsockname()[1]) is None
 
 
 FAMILY = """
@@ -127,3 +142,20 @@ def test_a_cgroup_that_was_made_is_removed(pushgateway: servers.Pushgateway, tmp
     name = made[0].rpartition("/")[2]
     assert name.startswith("ss-pusher-run-")
     assert not list(Path("/sys/fs/cgroup").glob(f"**/{name}"))
+
+
+def test_nobody_may_watch_a_job_of_their_own(pushgateway: servers.Pushgateway) -> None:
+    """Without any privilege: no cgroup can be made, so the process tree tells."""
+    with peer() as ours, tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        config = settings(Path(directory), pushgateway.url)
+        Path(config).chmod(0o644)
+        with socket.create_connection(("127.0.0.1", ours.port)) as others:
+            others.sendall(bytes(777))
+            # In bash, since this interpreter may lie where nobody may start it.
+            script = f"id -u; exec 3<>/dev/tcp/127.0.0.1/{ours.port}; printf %04321d 0 >&3; sleep 0.5"
+            job = (needs.command("bash"), "-c", script)
+            result = command.run("run", "--config", config, "--job", "j", "--", *job, prefix=command.nobody())
+        assert (result.returncode, result.stderr) == (0, "")
+        assert result.stdout == ("65534\n" if os.geteuid() == 0 else f"{os.geteuid()}\n")
+        assert sent(pushgateway, "j", ours.port) == 4321

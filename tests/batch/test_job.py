@@ -4,6 +4,7 @@ import gzip
 import signal
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,65 @@ with ss_pusher.job("j"):
         assert result.returncode == 0, result.stderr
         assert sent(pushgateway, "j", ours.port) == 1234
     assert value(pushgateway, "ss_pusher_job_exit_code", job="j") == 0
+
+
+FORKS = {
+    "a fork that leaves the block": """
+    child = os.fork()
+    if child == 0:
+        sys.exit(9)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+""",
+    "a fork that ends at once": """
+    child = os.fork()
+    if child == 0:
+        os._exit(9)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+""",
+    "a fork that is terminated": """
+    child = os.fork()
+    if child == 0:
+        time.sleep(60)
+    os.kill(child, signal.SIGTERM)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+""",
+    "multiprocessing by fork": """
+    process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(0,))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+""",
+    "multiprocessing by spawn": """
+    process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(0,))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+""",
+}
+
+
+@pytest.mark.parametrize("how", FORKS)
+def test_a_child_never_pushes_in_the_jobs_place(tmp_path: Path, how: str) -> None:
+    script = f"""
+import multiprocessing
+if __name__ == "__main__":
+    with ss_pusher.job("j"):
+{textwrap.indent(FORKS[how], "    ")}
+"""
+    with scripted(reply(200)) as gateway:
+        config = command.written(tmp_path, f"{{pushgateway: [{{url: '{gateway.url}'}}]}}")
+        (tmp_path / "program.py").write_text(BEGIN + script)
+        result = subprocess.run(
+            [sys.executable, str(tmp_path / "program.py")],
+            env={"PATH": "/usr/bin:/bin", "SS_PUSHER_CONFIG": config},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+    assert (result.returncode, result.stderr) == (0, "")
+    (push,) = gateway.requests
+    assert b"ss_pusher_job_exit_code 0" in gzip.decompress(push.body)
 
 
 @pytest.mark.parametrize(

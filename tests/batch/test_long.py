@@ -11,7 +11,7 @@ import pytest
 from ss_pusher.model import Protocol, Request
 from ss_pusher.send.dispatch import Limits
 from ss_pusher.send.http import Client
-from ss_pusher.send.pushgateway import Pushgateway, group_url
+from ss_pusher.send.pushgateway import FormatChoice, Pushgateway, group_url
 from ss_pusher.send.session import HttpSettings
 from ss_pusher.send.worker import Worker
 from ss_pusher.telemetry import Telemetry
@@ -71,35 +71,41 @@ class Agent:
         self.telemetry = Telemetry()
         self.instance = f"host-{number}"
         url = group_url(gateway, "fleet", {"instance": self.instance})
-        self._sink = Pushgateway(Client(HttpSettings()), url, now=time.time)
+        self._sink = Pushgateway(
+            Client(HttpSettings()), url, FormatChoice(Protocol.TEXT), as_text=self._request, now=time.time
+        )
         self._worker = Worker(self.instance, memory_queue(), self._sink, Limits(timeout=30.0), self.telemetry)
         self._worker.start()
         self.pushes = 0
 
     def push(self) -> None:
         self.pushes += 1
+        self._worker.put(self._request())
+
+    def _request(self) -> Request:
         body = "# TYPE ss_fleet gauge\n" + "".join(f'ss_fleet{{n="{n}"}} {self.pushes}\n' for n in range(SERIES))
-        self._worker.put(Request(Protocol.TEXT, body.encode(), SERIES, 1, 1))
+        return Request(Protocol.TEXT, body.encode(), SERIES, 1, 1)
 
     def finish(self) -> bool:
         accepted = self._worker.stop(time.monotonic() + MINUTE)
         self._sink.close()
         return accepted
 
-    def run(self, end: float) -> None:
-        """Push every 5 s, all agents at the same moment."""
+    def run(self, end: float, interval: float) -> None:
+        """Push at an interval, all agents at the same moment."""
         due = time.monotonic()
         while due < end:
             self.push()
-            due += 5
+            due += interval
             time.sleep(max(due - time.monotonic(), 0))
 
 
-@pytest.mark.slow
-def test_a_hundred_agents_push_at_once_for_a_minute(pushgateway: servers.Pushgateway) -> None:
+@pytest.mark.parametrize(("seconds", "interval"), [(4, 2), pytest.param(MINUTE, 5, marks=pytest.mark.slow)])
+def test_a_hundred_agents_push_at_once(pushgateway: servers.Pushgateway, seconds: float, interval: float) -> None:
+    """For a minute; by default twice."""
     agents = [Agent(pushgateway.url, number) for number in range(AGENTS)]
-    end = time.monotonic() + MINUTE
-    threads = [threading.Thread(target=agent.run, args=(end,)) for agent in agents]
+    end = time.monotonic() + seconds
+    threads = [threading.Thread(target=agent.run, args=(end, interval)) for agent in agents]
     for thread in threads:
         thread.start()
     for thread in threads:

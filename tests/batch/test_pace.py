@@ -1,9 +1,13 @@
 """How often a job's sockets are looked at."""
 
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ss_pusher.batch.pace import BURST, FIRST, LONGEST, SHARE, Pace
+from ss_pusher.batch.pace import BURST, FIRST, FIRST_LOOK, LAST, LAST_LOOK, SAVED, SHARE, TICKS, Pace
 
 
 class Thread:
@@ -21,19 +25,66 @@ def test_the_first_looks_follow_fast_and_the_later_ones_slowly() -> None:
     thread = Thread()
     pace = Pace(lambda: thread.used, lambda: thread.now)
     pauses = []
-    for _ in range(40):
+    for _ in range(400):
         pauses.append(pace.next())
         thread.now += pauses[-1]
     assert pauses[0] == FIRST
     assert pauses == sorted(pauses)
-    assert pauses[-1] == LONGEST
+    assert pauses[-1] == LAST
 
 
-@given(st.lists(st.floats(0, 2), max_size=60))
-def test_looking_never_takes_more_than_its_share_and_the_burst(costs: list[float]) -> None:
+def times(due: Callable[[Pace], bool]) -> list[float]:
+    """The pauses between the wakes at which this is due."""
     thread = Thread()
     pace = Pace(lambda: thread.used, lambda: thread.now)
+    done = [0.0]
+    while len(done) < 20:
+        thread.now += pace.next()
+        if due(pace):
+            done.append(thread.now)
+    return [after - before for before, after in pairwise(done)]
+
+
+def test_what_is_looked_at_anyway_is_so_ever_more_rarely() -> None:
+    pauses = times(Pace.is_time_to_look)
+    assert FIRST_LOOK <= pauses[0] < FIRST_LOOK + LAST
+    assert pauses[0] < pauses[2] < pauses[-1]
+    assert LAST_LOOK <= pauses[-1] < LAST_LOOK + 2 * LAST
+
+
+def test_a_look_for_another_reason_puts_it_off() -> None:
+    thread = Thread()
+    pace = Pace(lambda: thread.used, lambda: thread.now)
+    thread.now = FIRST_LOOK * 0.9
+    pace.looked()
+    thread.now = FIRST_LOOK * 1.8
+    assert not pace.is_time_to_look()
+    thread.now = FIRST_LOOK * 1.9
+    assert pace.is_time_to_look()
+
+
+def test_ticks_come_at_an_interval() -> None:
+    assert all(TICKS <= pause < TICKS + 2 * LAST for pause in times(Pace.is_time_to_tick))
+
+
+@given(st.lists(st.floats(0, 2), max_size=60), st.floats(0, 1e5))
+def test_looking_never_takes_more_than_its_share_and_the_burst(costs: list[float], idle: float) -> None:
+    """After hours in which it took less there is a little more, and no more than that."""
+    thread = Thread()
+    pace = Pace(lambda: thread.used, lambda: thread.now)
+    thread.now = idle
+    pace.next()
     for cost in costs:
         thread.look(cost)
         thread.now += pace.next()
-        assert thread.used <= BURST + SHARE * thread.now + 1e-6
+        assert thread.used <= min(BURST + SHARE * idle, SAVED) + SHARE * (thread.now - idle) + 1e-6
+
+
+def test_what_is_done_aside_is_not_taken_from_the_budget() -> None:
+    thread = Thread()
+    pace = Pace(lambda: thread.used, lambda: thread.now)
+    with pace.aside():
+        thread.used += 7
+    assert pace.next() == FIRST
+    thread.used += BURST + 0.5
+    assert pace.next() == pytest.approx(0.5 / SHARE)

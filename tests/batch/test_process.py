@@ -170,6 +170,68 @@ def test_an_interrupt_from_the_keyboard_reaches_the_job_once(config: str) -> Non
     assert code == 0
 
 
+# ---- before it starts -----------------------------------------------------------------------------------------------
+
+SLOW = """
+import pathlib, sys, time
+from ss_pusher import cli
+from ss_pusher.app import run
+watched = run._session
+def slow(*arguments):
+    deadline = time.monotonic() + 20
+    while not pathlib.Path(sys.argv[1]).exists():
+        assert time.monotonic() < deadline, "the job does not start"
+        time.sleep(0.01)
+    return watched(*arguments)
+run._session = slow
+sys.exit(cli.main(sys.argv[2:]))
+"""
+
+
+def test_a_job_starts_though_nobody_is_ready_to_watch_it(pushgateway: servers.Pushgateway, tmp_path: Path) -> None:
+    """As on a host with very many sockets: here it takes until the job has begun."""
+    started, config = tmp_path / "started", settings(tmp_path, pushgateway.url)
+    job = ["run", "--config", config, "--job", "j", "--", "sh", "-c", f'touch "{started}"; exit 5']
+    result = subprocess.run(
+        python(SLOW, started, *job), capture_output=True, text=True, timeout=command.PATIENCE, check=False
+    )
+    assert result.returncode == 5, result.stderr
+    assert value(pushgateway, "ss_pusher_job_exit_code", job="j") == 5
+
+
+BROKEN = """
+import sys
+from ss_pusher import cli
+sys.modules["numpy"] = None
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def test_a_job_runs_though_nobody_can_watch_it(config: str) -> None:
+    """As where a library cannot be loaded."""
+    job = ["run", "--config", config, "--summary", "--job", "j", "--", "sh", "-c", "exit 5"]
+    result = subprocess.run(python(BROKEN, *job), capture_output=True, text=True, timeout=30, check=False)
+    assert result.returncode == 5
+    assert "the job is not watched" in result.stderr
+    assert "j: exit code 5 after" in result.stderr
+
+
+RACE = """
+import os, sys
+from concurrent.futures import ThreadPoolExecutor
+from ss_pusher.batch.process import Waiting
+with Waiting(["sh", "-c", "exit 7"], set()) as waiting, ThreadPoolExecutor() as pool:
+    started = [each.result() for each in [pool.submit(waiting.start) for _ in range(4)]]
+assert started == [started[0]] * 4
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(waiting.pid, 0)[1]))
+"""
+
+
+def test_a_job_is_told_to_start_once() -> None:
+    """By whoever comes first: the one who watches, or the clock."""
+    assert subprocess.run(python(RACE), check=False, timeout=command.PATIENCE).returncode == 7
+
+
 # ---- PID 1 ----------------------------------------------------------------------------------------------------------
 
 ORPHANS = """
@@ -254,6 +316,7 @@ def test_what_could_not_be_pushed_is_said_and_changes_nothing(tmp_path: Path) ->
         ("{pushgateway: [{url: 'http://127.0.0.1:1'}]}", ("--label", "direction=c"), "group.by"),
         ("{pushgateway: [{url: 'http://127.0.0.1:1'}]}", ("--label", "job=c"), "name of the job"),
         ("{pushgateway: [{url: 'http://127.0.0.1:1'}]}", ("--interval", "often"), "no duration"),
+        ("{limit: {max_series: 1}, pushgateway: [{url: 'http://127.0.0.1:1'}]}", (), "limit.max_series"),
     ],
 )
 def test_what_cannot_be_used_refuses_before_the_job_starts(
@@ -262,13 +325,6 @@ def test_what_cannot_be_used_refuses_before_the_job_starts(
     result = run(command.written(tmp_path, text), "touch", str(tmp_path / "started"), options=options)
     assert result.returncode == 2
     assert words in result.stderr
-    assert not (tmp_path / "started").exists()
-
-
-def test_without_a_configuration_nothing_starts(tmp_path: Path) -> None:
-    result = command.run("run", "--", "touch", str(tmp_path / "started"))
-    assert result.returncode == 2
-    assert "--config" in result.stderr
     assert not (tmp_path / "started").exists()
 
 

@@ -4,12 +4,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, Histogram, Info, Summary
+import requests
+from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, Histogram, Info, ProcessCollector, Summary
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from ss_pusher.batch.registry import RESERVED, blocks
 from ss_pusher.encode import text
 from ss_pusher.model import MetricType, Snapshot
+from tests import servers
 
 
 @pytest.fixture
@@ -72,3 +74,24 @@ def test_names_that_would_clash_are_left_out(prefix: str) -> None:
             return [CounterMetricFamily(prefix + "x", "Clashes.", value=1)]
 
     assert exposed(Clashes()) == []
+
+
+def test_a_gateway_takes_whatever_the_registry_has(
+    pushgateway: servers.Pushgateway, registry: CollectorRegistry
+) -> None:
+    """Also where a name is the gateway's own; what would clash with that is left out."""
+    ProcessCollector(registry=registry)
+    Gauge("go_goroutines", "A gauge there too.", registry=registry)
+    Counter("pushgateway_build_info", "A gauge there.", registry=registry)
+    Gauge("push_time_seconds", "The gateway's.", registry=registry)
+    Gauge("rows", "The job's.", registry=registry).set(3)
+    fakes = CollectorRegistry()
+    Gauge("process_cpu_seconds_total", "A counter there.", registry=fakes)
+    plain, histograms = blocks([*registry.collect(), *fakes.collect()], 7)
+    body = text.text(Snapshot(9, 0, plain, histograms), {})
+    answer = requests.put(f"{pushgateway.url}/metrics/job/j", data=body, timeout=10)
+    assert answer.status_code == 200, answer.text
+    assert pushgateway.metrics()[servers.labels("rows", job="j", instance="")] == 3
+    names = {dict(key)["__name__"] for key in pushgateway.metrics() if ("job", "j") in key}
+    assert {"process_cpu_seconds_total", "process_open_fds", "rows"} <= names
+    assert "go_goroutines" not in names

@@ -34,7 +34,7 @@ def test_the_most_bytes_come_first_and_the_worst_rtt_is_remembered() -> None:
         (("direction", "out"), ("remote_address", "other"), ("service_port", "other")): (0, 0, 0, float("nan")),
     }
     summary.observe(snapshot(rows))
-    assert summary.text() == (
+    assert summary.text(0) == (
         "peer                                 sent  received   worst rtt  retransmits\n"
         "[2001:db8::7]:443 unit=a.service  5.0 GiB       0 B           -            0\n"
         "10.0.0.1:443                        100 B   2.0 KiB  250.000 ms            3\n"
@@ -44,8 +44,13 @@ def test_the_most_bytes_come_first_and_the_worst_rtt_is_remembered() -> None:
 def test_what_is_not_exported_is_a_dash() -> None:
     summary = Summary()
     summary.observe(snapshot({flow("10.0.0.1"): (100,)}, NAMES[:1]))
-    assert summary.text().splitlines()[1].split() == ["10.0.0.1:443", "100", "B", "-", "-", "-"]
+    assert summary.text(0).splitlines()[1].split() == ["10.0.0.1:443", "100", "B", "-", "-", "-"]
 
 
 def test_nobody_is_said_too() -> None:
-    assert Summary().text() == "it talked to nobody that could be seen\n"
+    assert Summary().text(0) == "it talked to nobody that could be seen\n"
+
+
+def test_what_nobody_knows_is_said() -> None:
+    words = "connections of this host that closed between two looks, and whose they were is unknown: 3"
+    assert Summary().text(3).splitlines()[-1] == words

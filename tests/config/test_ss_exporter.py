@@ -183,6 +183,11 @@ def test_a_file_that_is_none_of_theirs_is_refused(text: str, problem: str) -> No
     assert raised.value.problems == [problem]
 
 
+def test_one_of_theirs_in_the_place_of_ours_is_told_what_to_do() -> None:
+    (problem,) = problems(NEW)
+    assert "is a configuration of prometheus_ss_exporter; `ss-pusher convert-config config.yml` prints one" in problem
+
+
 def test_the_preset_says_that_it_does_not_group_as_configured() -> None:
     (warning,) = loaded("group: {by: [unit]}\nmetrics: {preset: ss_exporter}\n").warnings
     assert warning.startswith("config.yml:1: group.by: has no effect with the preset ss_exporter")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from hypothesis import strategies as st
 
-from ss_pusher.model import Block, Family, HistogramBlock, Labels, MetricType, Snapshot
+from ss_pusher.model import Block, Family, HistogramBlock, Labels, MetricType, NativeBuckets, Snapshot
 
 TIME_MS = 1_750_000_000_000
 
@@ -77,6 +77,22 @@ def _histogram(draw: st.DrawFn, family: Family, pool: list[Labels], time_ms: int
         counts=np.array(counts, dtype=np.uint64).reshape(len(labels), len(bounds) + 1),
         sums=np.array(sums, dtype=np.float64),
         start_ms=draw(_starts(len(labels), time_ms)),
+        native=draw(st.none() | _native(len(labels))),
+    )
+
+
+@st.composite
+def _native(draw: st.DrawFn, rows: int) -> NativeBuckets:
+    """Few buckets hold something, with gaps of any width between them."""
+    buckets = draw(st.integers(1, 12))
+    counts = st.sampled_from([0, 0, 0, 1, 127, 2**50])
+    return NativeBuckets(
+        schema=draw(st.integers(-4, 8)),
+        first=draw(st.integers(-300, 300)),
+        zeros=np.array(draw(st.lists(counts, min_size=rows, max_size=rows)), dtype=np.uint64),
+        counts=np.array(
+            draw(st.lists(counts, min_size=rows * buckets, max_size=rows * buckets)), dtype=np.uint64
+        ).reshape(rows, buckets),
     )
 
 

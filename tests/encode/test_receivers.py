@@ -27,6 +27,8 @@ def test_the_strict_receiver_finds_nothing_to_object_to(
 ) -> None:
     for encoder in (
         remote_write_v1.RemoteWriteV1Encoder(external_labels, max_samples),
+        remote_write_v1.RemoteWriteV1Encoder(external_labels, max_samples, native_histograms=True),
+        remote_write_v2.RemoteWriteV2Encoder(external_labels, max_samples),
         remote_write_v2.RemoteWriteV2Encoder(external_labels, max_samples, native_histograms=True),
     ):
         store = Store(100, 10_000)

@@ -22,17 +22,23 @@ def assert_equal(requests: list[Request], expected: list[oracle.Series]) -> None
         decoded = oracle.decode_v2(request)
         part, remaining = remaining[: len(decoded.timeseries)], remaining[len(decoded.timeseries) :]
         # Compared as bytes, because no NaN equals itself.
-        assert decoded.SerializeToString() == oracle.message_v2(part, decoded.symbols).SerializeToString()
+        message = oracle.message_v2(oracle.of_request(part), decoded.symbols)
+        assert decoded.SerializeToString() == message.SerializeToString()
         assert request.samples == sum(len(series.samples) for series in part)
     assert not remaining
 
 
-@given(snapshots.histories(), snapshots.external_labels, st.integers(1, 30))
+@given(
+    history=snapshots.histories(),
+    external_labels=snapshots.external_labels,
+    max_samples=st.integers(1, 30),
+    native=st.booleans(),
+)
 def test_requests_decode_to_what_protobuf_makes_of_the_snapshots(
-    history: list[Snapshot], external_labels: Mapping[str, str], max_samples: int
+    *, history: list[Snapshot], external_labels: Mapping[str, str], max_samples: int, native: bool
 ) -> None:
-    encoder = RemoteWriteV2Encoder(external_labels, max_samples)
-    reference = oracle.Oracle(external_labels)
+    encoder = RemoteWriteV2Encoder(external_labels, max_samples, native_histograms=native)
+    reference = oracle.Oracle(external_labels, native=native)
     for snapshot in history:
         assert_equal(encoder.encode(snapshot), reference.encode(snapshot))
     time_ms = history[-1].time_ms + 1

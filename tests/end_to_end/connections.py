@@ -49,6 +49,13 @@ class Service:
         server, _ = self.listener.accept()
         return Connection(self.opened.enter_context(client), self.opened.enter_context(server))
 
+    def accept(self, count: int) -> None:
+        """Take the connection of another process, and so many bytes from it; it is open until the end."""
+        server, _ = self.listener.accept()
+        self.opened.enter_context(server)
+        while count:
+            count -= len(server.recv(count))
+
 
 @contextmanager
 def service(address: str = "127.0.0.1", *, at: Host | None = None, clients: Host | None = None) -> Iterator[Service]:

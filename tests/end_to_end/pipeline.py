@@ -9,8 +9,8 @@ import numpy as np
 
 from ss_pusher.app.build import build_agent
 from ss_pusher.app.sinks import make_endpoints
+from ss_pusher.clock import Clock
 from ss_pusher.config import parse
-from ss_pusher.loop import Clock
 from ss_pusher.model import Family, HistogramBlock, Snapshot
 from tests.servers import Labels, labels
 

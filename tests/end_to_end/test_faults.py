@@ -144,4 +144,4 @@ def test_a_sink_that_hangs_does_not_hold_up_the_end(tmp_path: Path) -> None:
             began = time.monotonic()
             assert agent.stop() == 0
             assert time.monotonic() - began < 10
-            assert "did not accept everything before the end" in agent.logged()
+            assert "did not accept everything that was pushed" in agent.logged()

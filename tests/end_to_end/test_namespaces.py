@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ss_pusher.app.build import build_agent
+from ss_pusher.clock import Clock
 from ss_pusher.errors import ConfigError
-from ss_pusher.loop import Clock
 from ss_pusher.model import Snapshot
 from tests import needs
 from tests.attribute.test_process import as_nobody

@@ -99,7 +99,7 @@ def test_a_sink_that_does_not_answer_does_not_keep_it(
     with scripted(script) as server:
         done = once(tmp_path, SHORT + sink(server.url))
     assert done.returncode == 1
-    assert f"127.0.0.1:{server.port} did not accept everything before the end" in done.stderr
+    assert f"127.0.0.1:{server.port} did not accept everything that was pushed" in done.stderr
     assert time.monotonic() - began < PATIENCE / 2
 
 

@@ -1,7 +1,9 @@
 """A canary wherever a secret may stand in a configuration: no command says it, at any level, of anything."""
 
 import signal
+import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,14 @@ remote_write: [{{url: "gopher://user:{canary}@host/?token={canary}", bearer_toke
 pushgateway: [{{url: "http://user:{canary}@host:99999/"}}]
 """
 LOGS = [("text", "debug"), ("json", "debug"), ("text", "error")]
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A directory where every user can go, which tmp_path is not."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
 @pytest.fixture
@@ -86,3 +96,25 @@ remote_write: [{{url: "http://user:{CANARY}@127.0.0.1:{server.port}/?token={CANA
         assert request.path == f"/?token={CANARY}"
         assert request.headers["x-key"] == CANARY
         assert request.headers["authorization"].startswith("Basic ")
+
+
+def pushed(receiver: Receiver, count: int) -> bool:
+    return len(receiver.requests) >= count
+
+
+def test_a_secret_that_every_user_may_read_is_warned_of_once_and_not_at_each_tick(
+    tmp_path: Path, open_directory: Path
+) -> None:
+    file = open_directory / "password"
+    file.write_text(CANARY)
+    warning = f"every user may have {file} read (its mode is 0644); chmod 600 would be right, or systemd's LoadCred"
+    with Receiver() as receiver:
+        block = f"{{url: '{receiver.url}/api/v1/write', basic_auth: {{username: a, password_file: {file}}}}}"
+        config = written(tmp_path, f"interval: 50ms\nremote_write: [{block}]\n")
+        for mode, times in ((0o644, 1), (0o640, 0), (0o400, 0)):
+            file.chmod(mode)
+            assert run("check-config", config).stderr.count(warning) == times
+            with running(tmp_path, "agent", "--config", config) as agent:
+                agent.wait_for(partial(pushed, receiver, len(receiver.requests) + 5), "some ticks")
+                assert agent.stop() == 0
+                assert agent.logged().count(warning) == times

@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,14 +37,17 @@ class Manager:
 
 
 @contextmanager
-def managed(directory: Path, config: str, watchdog: float = 0) -> Iterator[tuple[Running, Manager]]:
-    """The agent as systemd starts it; `watchdog` in seconds."""
+def managed(
+    directory: Path, config: str, watchdog: float = 0, prefix: Sequence[str] = ()
+) -> Iterator[tuple[Running, Manager]]:
+    """The agent as systemd starts it; `watchdog` in seconds, `prefix` what its command begins with."""
     path = str(directory / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(path)
         listening.settimeout(0)
         environment = {"NOTIFY_SOCKET": path} | ({"WATCHDOG_USEC": str(int(watchdog * 1e6))} if watchdog else {})
-        with running(directory, "agent", "--config", written(directory, config), environment=environment) as agent:
+        command = ("agent", "--config", written(directory, config))
+        with running(directory, *command, prefix=prefix, environment=environment) as agent:
             yield agent, Manager(listening)
 
 

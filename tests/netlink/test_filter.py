@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ss_pusher import filter as after
-from ss_pusher.attribute import Attributor
+from ss_pusher.attribute.attributor import Attributor
 from ss_pusher.attribute.cgroup import mount_point
 from ss_pusher.model import AddressFamily, Direction, Rule, Sockets, TcpState
 from ss_pusher.netlink import filter as netlink_filter

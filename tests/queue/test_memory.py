@@ -7,9 +7,9 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ss_pusher.model import Pending, Request
+from ss_pusher.model import Pending, Protocol, Request
 from ss_pusher.queue.directory import deposit
-from ss_pusher.queue.memory import QUEUE_FULL, SUPERSEDED, TOO_OLD, MemoryQueue
+from ss_pusher.queue.memory import MEMORY_LIMIT, QUEUE_FULL, SUPERSEDED, TOO_OLD, MemoryQueue, Room
 from tests.queue.laws import FOR_EVER, PLENTY, QueueMachine, request
 from tests.queue.spools import opened
 from tests.waiting import wait_for
@@ -181,3 +181,68 @@ def test_nothing_is_waited_for_when_nothing_more_will_come() -> None:
 
     wait_for(lambda: not thread.is_alive(), "the lease ends")
     assert queue.lease(1e6) == ()
+
+
+def test_queues_that_share_a_room_have_equal_parts_of_it_and_the_oldest_makes_way() -> None:
+    room = Room(60)
+    first, second = Sharing(room), Sharing(room)
+    first.put(*range(1, 11))
+    assert first.dropped == [(MEMORY_LIMIT, 1)] * 7
+    assert first.queue.pending().bytes == 30
+    second.put(1, 2)
+    assert second.dropped == []
+    # Another that comes makes the others' parts smaller, from their next request on.
+    third = Sharing(room)
+    first.put(11)
+    assert first.queue.pending().bytes == 20
+    # One that has gone leaves its part, once.
+    for _ in range(2):
+        third.queue.close()
+    first.put(12, 13)
+    assert first.queue.pending().bytes == 30
+    second.queue.close()
+    first.put(*range(14, 20))
+    assert first.queue.pending().bytes == 60
+
+
+def test_what_is_leased_stays_also_when_the_room_gets_smaller() -> None:
+    room = Room(40)
+    first = Sharing(room)
+    first.put(1, 2, 3, 4)
+    leased = first.queue.lease(0.0, samples=3)
+    others = [Sharing(room) for _ in range(3)]
+    first.put(5)
+    assert first.queue.pending().requests == 3
+    assert leased == (sized(1), sized(2), sized(3))
+    first.queue.release()
+    assert first.queue.pending().requests == 1
+    assert sum(other.queue.pending().bytes for other in others) + first.queue.pending().bytes <= room.total
+
+
+def test_what_has_no_room_at_all_is_dropped_at_once() -> None:
+    alone = Sharing(Room(5))
+    alone.put(1)
+    assert (alone.dropped, alone.queue.pending()) == ([(MEMORY_LIMIT, 1)], Pending(0, 0, 0))
+
+
+class Sharing:
+    """A queue with a part of a room, and what it says that it dropped."""
+
+    def __init__(self, room: Room) -> None:
+        self.dropped: list[tuple[str, int]] = []
+        self.queue = MemoryQueue(
+            max_bytes=PLENTY,
+            max_age=FOR_EVER,
+            dropped=lambda reason, samples: self.dropped.append((reason, samples)),
+            now=lambda: 0.0,
+            room=room,
+        )
+
+    def put(self, *times: int) -> None:
+        for time in times:
+            self.queue.put(sized(time))
+
+
+def sized(time_ms: int) -> Request:
+    """A request of ten bytes with one sample."""
+    return Request(Protocol.TEXT, bytes(10), 1, time_ms, time_ms)

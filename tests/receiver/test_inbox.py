@@ -6,8 +6,10 @@ from http import HTTPMethod, HTTPStatus
 import pytest
 
 from ss_pusher.model import Protocol
+from ss_pusher.proto import metrics_pb2
 from ss_pusher.receiver.inbox import Answer, Inbox
-from ss_pusher.receiver.remote_write import Histogram, Metadata, Sample
+from ss_pusher.receiver.native_histogram import Histogram
+from ss_pusher.receiver.remote_write import Metadata, Sample
 from tests.receiver.test_remote_write import HEADERS_1, HEADERS_2, body_of, compressed, request_1, request_2
 
 POST, PUT, GET, DELETE = HTTPMethod.POST, HTTPMethod.PUT, HTTPMethod.GET, HTTPMethod.DELETE
@@ -69,11 +71,34 @@ def test_native_histograms_are_kept_apart() -> None:
     box = inbox()
     message = request_2()
     del message.timeseries[0].samples[:]
-    message.timeseries[0].histograms.add(count_int=7, sum=2.5, schema=3, timestamp=1000)
+    message.timeseries[0].histograms.add(count_int=7, zero_count_int=7, sum=2.5, schema=3, timestamp=1000)
     answer = box.answer(POST, WRITE, HEADERS_2, body_of(message))
     assert answer.headers["X-Prometheus-Remote-Write-Histograms-Written"] == "1"
-    assert box.histograms == {UP: [Histogram(1000, 7, 2.5, 3)]}
+    assert box.histograms == {UP: [Histogram(1000, 7, 2.5, 3, zero_count=7)]}
     assert box.series == {}
+    assert 'up{job="j"} count=7 sum=2.5 buckets=0 1970-01-01T00:00:01.000+00:00\n' in box.answer(GET, "/", {}, b"").text
+
+
+def test_the_page_shows_a_pushed_native_histogram_beside_the_classic_one() -> None:
+    box = inbox()
+    histogram = metrics_pb2.Histogram(
+        sample_count=3,
+        sample_sum=1.5,
+        positive_span=[metrics_pb2.BucketSpan(offset=0, length=2)],
+        positive_delta=[1, 1],
+    )
+    family = metrics_pb2.MetricFamily(
+        name="rtt", type="HISTOGRAM", metric=[metrics_pb2.Metric(histogram=histogram)]
+    ).SerializeToString()
+    kind = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+    body = bytes([len(family)]) + family
+    assert box.answer(PUT, "/metrics/job/j", {"Content-Type": kind}, body).status is HTTPStatus.OK
+    assert box.answer(GET, "/", {}, b"").text.splitlines()[1:] == [
+        '# Pushgateway: {job="j"}, 2 series',
+        'rtt_count{job="j"} 3',
+        'rtt_sum{job="j"} 1.5',
+        'rtt{job="j"} count=3 sum=1.5 buckets=2',
+    ]
 
 
 def test_a_receiver_of_1_0_answers_2_0_with_415_which_is_no_violation() -> None:

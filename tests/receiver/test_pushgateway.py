@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import io
+import math
 from collections.abc import Iterator, Mapping
 from http import HTTPMethod
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from ss_pusher.model import Labels
 from ss_pusher.proto import metrics_pb2
+from ss_pusher.receiver.native_histogram import Histogram
 from ss_pusher.receiver.pushgateway import Groups, PushedFamily, grouping_key
 from ss_pusher.receiver.refused import RefusedError
 from tests.servers import Pushgateway
@@ -95,7 +97,13 @@ def test_delimited_protobuf_is_read() -> None:
                 histogram=metrics_pb2.Histogram(
                     sample_count=3,
                     sample_sum=4.5,
-                    bucket=[metrics_pb2.Bucket(cumulative_count=1, upper_bound=0.5)],
+                    bucket=[
+                        metrics_pb2.Bucket(cumulative_count=1, upper_bound=0.5),
+                        metrics_pb2.Bucket(cumulative_count=3, upper_bound=math.inf),
+                    ],
+                    schema=1,
+                    positive_span=[metrics_pb2.BucketSpan(offset=-2, length=2)],
+                    positive_delta=[1, 1],
                 ),
             )
         ],
@@ -109,9 +117,11 @@ def test_delimited_protobuf_is_read() -> None:
             "Rtt.",
             {
                 series("rtt_seconds_bucket", family="ipv4", le="0.5"): 1.0,
+                series("rtt_seconds_bucket", family="ipv4", le="+Inf"): 3.0,
                 series("rtt_seconds_sum", family="ipv4"): 4.5,
                 series("rtt_seconds_count", family="ipv4"): 3.0,
             },
+            {series("rtt_seconds", family="ipv4"): Histogram(0, 3, 4.5, 1, positive={-2: 1, -1: 2})},
         ),
     }
 

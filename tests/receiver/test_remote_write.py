@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from ss_pusher.model import Protocol
 from ss_pusher.proto import remote_write_v1_pb2 as v1
 from ss_pusher.proto import remote_write_v2_pb2 as v2
+from ss_pusher.receiver.native_histogram import Histogram
 from ss_pusher.receiver.refused import RefusedError
-from ss_pusher.receiver.remote_write import Histogram, Metadata, Sample, Series, decode, protocol_of
+from ss_pusher.receiver.remote_write import Metadata, Sample, Series, decode, protocol_of
 
 HEADERS_1 = {
     "Content-Encoding": "snappy",
@@ -141,11 +142,11 @@ def test_a_good_request_of_2_0_is_read() -> None:
 def test_a_native_histogram_is_read(protocol: Protocol, message: v1.WriteRequest | v2.Request) -> None:
     (series,) = message.timeseries
     del series.samples[:]
-    series.histograms.add(count_int=7, sum=2.5, schema=3, timestamp=1000)
-    series.histograms.add(count_float=7.5, sum=3.5, schema=3, timestamp=2000)
+    series.histograms.add(count_int=7, zero_count_int=7, sum=2.5, schema=3, timestamp=1000)
+    series.histograms.add(count_float=7.5, zero_count_float=7.5, sum=3.5, schema=3, timestamp=2000)
     assert decode(protocol, body_of(message)).series[0].histograms == [
-        Histogram(1000, 7, 2.5, 3),
-        Histogram(2000, 7.5, 3.5, 3),
+        Histogram(1000, 7, 2.5, 3, zero_count=7),
+        Histogram(2000, 7.5, 3.5, 3, zero_count=7.5),
     ]
 
 
@@ -250,7 +251,7 @@ def test_1_0_takes_colons_in_a_metric_name() -> None:
 def test_samples_and_histograms_do_not_mix_and_one_must_be_there(message: v1.WriteRequest | v2.Request) -> None:
     protocol = Protocol.REMOTE_WRITE_1 if isinstance(message, v1.WriteRequest) else Protocol.REMOTE_WRITE_2
     (series,) = message.timeseries
-    series.histograms.add(count_int=7, timestamp=1000)
+    series.histograms.add(timestamp=1000)
     assert_refused(protocol, body_of(message), "either samples or histograms")
     del series.samples[:]
     del series.histograms[:]

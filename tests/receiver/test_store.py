@@ -1,11 +1,13 @@
 """In which order samples may come, and how much of them is kept."""
 
+import struct
 from math import nan
 
 import pytest
 
 from ss_pusher.model import Labels, Protocol
-from ss_pusher.receiver.remote_write import Histogram, Metadata, Point, Sample, Series, Write
+from ss_pusher.receiver.native_histogram import Histogram
+from ss_pusher.receiver.remote_write import Metadata, Point, Sample, Series, Write
 from ss_pusher.receiver.store import Store
 
 A: Labels = (("__name__", "a"),)
@@ -76,6 +78,15 @@ def test_a_series_may_stand_in_a_request_once() -> None:
 
 def test_ten_minutes_in_the_future_is_not_too_far() -> None:
     assert Store(10, 10).write(write(V1, (A, [Sample(NOW_MS + 600_000, 1.0)])), NOW_MS).problems == []
+
+
+def test_a_marker_of_a_native_histogram_that_comes_again_is_taken_again() -> None:
+    stale = struct.unpack("<d", bytes.fromhex("020000000000f07f"))[0]
+    store = Store(10, 10)
+    for _ in range(2):
+        marker = Histogram(5, 0, stale, 3)
+        assert store.write(Write(V1, [Series(A, [], [marker])], {}, 0), NOW_MS) == (0, 1, [])
+    assert len(kept(store)[A]) == 1
 
 
 def test_histograms_are_counted_by_themselves() -> None:

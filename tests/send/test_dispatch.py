@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ss_pusher.errors import EncodeError
 from ss_pusher.model import Protocol, Request
+from ss_pusher.send.condition import Condition
 from ss_pusher.send.dispatch import (
     HELD_FOR_AT_LEAST,
     HELD_FOR_AT_MOST,
@@ -37,6 +38,7 @@ class Endpoint:
         reshape: Reshape | None = RESHAPE,
     ) -> None:
         self.clock = Clock()
+        self.set_back = 0.0
         self.queue = memory_queue(self.clock)
         self.sink = Judge(verdict)
         self.telemetry = Telemetry()
@@ -49,7 +51,7 @@ class Endpoint:
             reshape=reshape,
             uniform=lambda: ALMOST_1,
             clock=self.clock,
-            now=self.clock,
+            now=lambda: self.clock() - self.set_back,
         )
 
     def put(self, *batches: bytes) -> None:
@@ -103,6 +105,36 @@ def test_a_retry_keeps_the_request_and_its_place_and_backs_off_doubling() -> Non
     assert endpoint.sink.pushed == [b"\x01"] * 9 + [b"\x02"]
     assert endpoint.count("samples_retried_total") == 8
     assert endpoint.count("requests_total", outcome="retry") == 8
+
+
+def test_what_failed_is_tried_again_as_it_was_and_what_came_since_goes_after_it() -> None:
+    endpoint = Endpoint(in_turn(Retry("no answer"), Retry("no answer"), Accepted()), Limits(samples_per_send=100))
+    endpoint.put(b"\x01\x02", b"\x03")
+    endpoint.step()
+    endpoint.put(b"\x04")
+    endpoint.step()
+    endpoint.put(b"\x05")
+    endpoint.drain()
+
+    assert endpoint.sink.pushed == [b"\x01\x02\x03"] * 3 + [b"\x04\x05"]
+
+
+def test_what_is_refused_when_it_is_sent_again_was_taken_the_first_time_and_is_no_news(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    refuse = Split("refused", "400: out of order sample")
+    endpoint = Endpoint(in_turn(Retry("no answer"), *[refuse] * 5, Accepted(), refuse), Limits(samples_per_send=100))
+    endpoint.put(b"\x01\x02", b"\x03")
+    endpoint.step()
+    endpoint.put(b"\x04")
+    endpoint.drain()
+    assert endpoint.count("samples_dropped_total", reason="repeated") == 3
+    assert endpoint.count("samples_sent_total") == 1
+    assert Condition.REJECTING.value not in caplog.text
+    endpoint.put(b"\x05")
+    endpoint.drain()
+    assert endpoint.count("samples_dropped_total", reason="refused") == 1
+    assert Condition.REJECTING.value in caplog.text
 
 
 def test_a_success_ends_the_backing_off() -> None:
@@ -179,6 +211,40 @@ def test_what_is_too_old_is_not_sent() -> None:
     assert endpoint.sink.accepted == b"\x32\x33"
     assert endpoint.count("samples_dropped_total", reason="too_old") == 3
     assert endpoint.dispatcher.given_up == 3
+
+
+def test_after_the_clock_was_set_back_what_is_from_the_future_waits_until_it_is_not() -> None:
+    endpoint = Endpoint(limits=Limits(sample_future=600, samples_per_send=10))
+    endpoint.put(b"\x31", b"\x32", b"\x50\x51", b"\x60")
+    endpoint.set_back = endpoint.clock.now - (0x32 - 0.5)
+    sent_at: list[float] = []
+    while endpoint.queue.pending().requests:
+        before, now = len(endpoint.sink.pushed), endpoint.clock.now - endpoint.set_back
+        endpoint.step()
+        sent_at += [round(now)] * (len(endpoint.sink.pushed) - before)
+
+    assert endpoint.sink.pushed == [b"\x31", b"\x32", b"\x50\x51", b"\x60"]
+    assert sent_at == [0x32, 0x32, 0x51, 0x60]
+    assert endpoint.dispatcher.given_up == 0
+
+
+def test_what_is_from_far_in_the_future_is_dropped() -> None:
+    endpoint = Endpoint(limits=Limits(sample_future=100, samples_per_send=10))
+    endpoint.put(b"\x01", b"\x70\x71", b"\x02")
+    endpoint.set_back = endpoint.clock.now - 2
+    endpoint.drain()
+
+    assert endpoint.sink.accepted == b"\x01\x02"
+    assert endpoint.count("samples_dropped_total", reason="future") == 2
+
+
+def test_where_nothing_bears_a_time_nothing_waits_for_it() -> None:
+    endpoint = Endpoint(reshape=None)
+    endpoint.put(b"\x70")
+    endpoint.set_back = endpoint.clock.now
+    endpoint.drain()
+
+    assert endpoint.sink.accepted == b"\x70"
 
 
 def test_a_backlog_goes_in_full_requests() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ss_pusher.model import Protocol, Request
 from ss_pusher.send.http import Client
-from ss_pusher.send.pushgateway import SLOW_AFTER, Pushgateway, group_url
+from ss_pusher.send.pushgateway import SLOW_AFTER, FormatChoice, Pushgateway, group_url
 from ss_pusher.send.session import HttpSettings
 from ss_pusher.send.verdict import Accepted, Held, Rejected, Retry, Verdict
 from tests import servers
@@ -28,16 +28,29 @@ def text(body: str) -> Request:
     return Request(Protocol.TEXT, body.encode(), body.count("\n"), 1000, 1000)
 
 
+def never() -> Request:
+    raise AssertionError("nobody asked for text")
+
+
 @contextmanager
 def a_group(
     base: str, grouping_key: Mapping[str, str] | None = None, job: str = "j", **options: Any
 ) -> Iterator[Pushgateway]:
     url = group_url(base, job, grouping_key or {})
-    sink = Pushgateway(Client(HttpSettings()), url, now=time.time, **options)
+    arguments: dict[str, Any] = {"choice": FormatChoice(Protocol.TEXT), "as_text": never, "now": time.time, **options}
+    sink = Pushgateway(Client(HttpSettings()), url, **arguments)
     try:
         yield sink
     finally:
         sink.close()
+
+
+def delimited() -> Request:
+    """io.prometheus.client.Histogram: count 3, sum 1.5, schema 3, one span of one bucket, which holds all 3."""
+    histogram = b"\x08\x03" + b"\x11" + struct.pack("<d", 1.5) + b"\x28\x06" + b"\x62\x04\x08\x00\x10\x01" + b"\x68\x06"
+    metric = bytes([0x3A, len(histogram)]) + histogram
+    family = b"\x0a\x04ss_h" + b"\x18\x04" + bytes([0x22, len(metric)]) + metric
+    return Request(Protocol.DELIMITED, bytes([len(family)]) + family, 1, 1000, 1000)
 
 
 def soon() -> float:
@@ -130,13 +143,8 @@ def test_other_groups_are_left_alone(pushgateway: servers.Pushgateway) -> None:
 
 
 def test_delimited_protobuf_carries_a_native_histogram(pushgateway: servers.Pushgateway) -> None:
-    # io.prometheus.client.Histogram: count 3, sum 1.5, schema 3, one span of one bucket, which holds all 3
-    histogram = b"\x08\x03" + b"\x11" + struct.pack("<d", 1.5) + b"\x28\x06" + b"\x62\x04\x08\x00\x10\x01" + b"\x68\x06"
-    metric = bytes([0x3A, len(histogram)]) + histogram
-    family = b"\x0a\x04ss_h" + b"\x18\x04" + bytes([0x22, len(metric)]) + metric
-    request = Request(Protocol.DELIMITED, bytes([len(family)]) + family, 1, 1000, 1000)
-    with a_group(pushgateway.url) as sink:
-        assert sink.push(request, soon()) == Accepted()
+    with a_group(pushgateway.url, choice=FormatChoice(Protocol.DELIMITED)) as sink:
+        assert sink.push(delimited(), soon()) == Accepted()
 
     (group,) = pushgateway.groups()
     assert group["ss_h"]["type"] == "HISTOGRAM"
@@ -226,6 +234,76 @@ def test_a_gateway_that_took_gzip_once_is_not_asked_twice() -> None:
     with scripted(reply(), reply(400, b"inconsistent")) as server, a_group(server.url) as sink:
         sink.push(text("ss_m 1\n"), soon())
         assert isinstance(sink.push(text("ss_m 2\n"), soon()), Rejected)
+
+    assert len(server.requests) == 2
+
+
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+PROTOBUF = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+
+
+def formats(server: Scripted) -> list[tuple[str, str]]:
+    """The content type and the encoding of each push."""
+    return [(r.headers["content-type"], r.headers.get("content-encoding", "")) for r in server.requests]
+
+
+@pytest.mark.parametrize("status", [400, 415])
+def test_a_gateway_that_knows_no_protobuf_gets_text_from_then_on(status: int, caplog: pytest.LogCaptureFixture) -> None:
+    refusal = reply(status, b"text format parsing error in line 1")
+    choice = FormatChoice(Protocol.DELIMITED)
+    texts = iter([text("ss_m 1\n"), text("ss_m 2\n")])
+    with (
+        scripted(refusal, refusal, reply()) as server,
+        a_group(server.url, choice=choice, as_text=lambda: next(texts)) as sink,
+    ):
+        assert choice.current() is Protocol.DELIMITED
+        assert sink.push(delimited(), soon()) == Accepted()
+        assert choice.current() is Protocol.TEXT
+        assert sink.push(delimited(), soon()) == Accepted()  # one that was encoded before it was known
+        assert sink.push(text("ss_m 3\n"), soon()) == Accepted()
+
+    assert formats(server) == [(PROTOBUF, "gzip"), (PROTOBUF, ""), (TEXT, "gzip"), (TEXT, "gzip"), (TEXT, "gzip")]
+    assert [body for _, body in bodies(server)[2:]] == [b"ss_m 1\n", b"ss_m 2\n", b"ss_m 3\n"]
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        f"{server.url}/metrics/job/j takes only text, without native histograms: text format parsing error in line 1"
+    )
+
+
+def test_a_gateway_that_knows_neither_protobuf_nor_gzip_is_found_out_at_once() -> None:
+    refusal = reply(400, b"text format parsing error in line 1")
+    choice = FormatChoice(Protocol.DELIMITED)
+    with (
+        scripted(refusal, refusal, refusal, reply()) as server,
+        a_group(server.url, choice=choice, as_text=lambda: text("ss_m 1\n")) as sink,
+    ):
+        assert sink.push(delimited(), soon()) == Accepted()
+        assert sink.push(delimited(), soon()) == Accepted()
+
+    assert formats(server) == [(PROTOBUF, "gzip"), (PROTOBUF, ""), (TEXT, "gzip"), (TEXT, ""), (TEXT, "")]
+
+
+def test_a_refusal_that_text_meets_too_is_not_about_protobuf() -> None:
+    refusal = reply(400, b"inconsistent")
+    choice = FormatChoice(Protocol.DELIMITED)
+    with (
+        scripted(*[refusal] * 4, reply()) as server,
+        a_group(server.url, choice=choice, as_text=lambda: text("ss_m 1\n")) as sink,
+    ):
+        assert isinstance(sink.push(delimited(), soon()), Rejected)
+        assert choice.current() is Protocol.DELIMITED
+        assert sink.push(delimited(), soon()) == Accepted()
+
+    assert formats(server)[4:] == [(PROTOBUF, "gzip")]
+
+
+def test_a_gateway_that_took_protobuf_once_is_not_asked_for_text() -> None:
+    with (
+        scripted(reply(), reply(400, b"inconsistent")) as server,
+        a_group(server.url, choice=FormatChoice(Protocol.DELIMITED)) as sink,
+    ):
+        sink.push(delimited(), soon())
+        assert isinstance(sink.push(delimited(), soon()), Rejected)
 
     assert len(server.requests) == 2
 

@@ -1,0 +1,50 @@
+"""Files of secrets that every user of this host may read or replace."""
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from ss_pusher.config.convert import Walk
+from ss_pusher.config.values import SECRET_FILE, WEB_CONFIG
+
+_RIGHT: Final = "; chmod 600 would be right, or systemd's LoadCredential="
+
+
+def warn_of_exposed_files(walk: Walk) -> None:
+    """Warn once of each file of a secret that is not only its owner's and group's matter."""
+    warned: set[Path] = set()
+    for written in walk.written:
+        path = written.value
+        if written.kind in (SECRET_FILE, WEB_CONFIG) and path and path not in warned and (found := exposure(path)):
+            warned.add(path)
+            walk.warning(written.steps, found)
+
+
+def exposure(path: Path) -> str:
+    """What every user may do with a file, and what would be right; empty when that is nothing.
+
+    A file that cannot be seen, or that lies where others cannot go, is no matter. Access lists are not looked at: they
+    show in the mode of the group.
+    """
+    try:
+        absolute, real = path.absolute(), path.resolve(strict=True)
+        mode = real.stat().st_mode
+        open_to_all = all(directory.stat().st_mode & stat.S_IXOTH for directory in real.parents)
+        replaceable = next(_open_for_writing({*absolute.parents, *real.parents}), None)
+    except (OSError, RuntimeError):  # RuntimeError: symbolic links in a circle
+        return ""
+    may = [what for what, bit in (("read", stat.S_IROTH), ("changed", stat.S_IWOTH)) if mode & bit and open_to_all]
+    if may:
+        return f"every user may have {path} {' and '.join(may)} (its mode is {stat.S_IMODE(mode):04o}){_RIGHT}"
+    if replaceable:
+        return f"every user may put another file in the place of {path}, since {replaceable} is open to all{_RIGHT}"
+    return ""
+
+
+def _open_for_writing(directories: set[Path]) -> Iterator[Path]:
+    """Those where everyone may rename what is not theirs: the sticky bit, as on /tmp, forbids that."""
+    for directory in sorted(directories):
+        mode = directory.stat().st_mode
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            yield directory

@@ -1,0 +1,38 @@
+"""Whose clock is wrong: an answer says when it was made (RFC 9110, section 6.6.1)."""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from ss_pusher.send.exchange import Answer, http_date
+from ss_pusher.telemetry import Telemetry
+
+_log: Final = logging.getLogger(__name__)
+
+NEWS: Final = 30.0
+"""Seconds between two clocks that are worth a warning: a dashboard of the last minutes would not show us."""
+
+
+class ClockComparison:
+    """Compares an endpoint's clock with ours whenever it answers. `now` is Unix time in seconds."""
+
+    def __init__(self, endpoint: str, telemetry: Telemetry, now: Callable[[], float]) -> None:
+        self._endpoint: Final = endpoint
+        self._telemetry: Final = telemetry
+        self._now: Final = now
+        self._apart = False
+
+    def __call__(self, answer: Answer) -> None:
+        """An answer has just come."""
+        made = http_date(answer.headers.get("date", ""))
+        if made is None:
+            return
+        ahead = self._now() - made
+        self._telemetry.set("ss_pusher_clock_ahead_seconds", round(ahead, 3), endpoint=self._endpoint)
+        apart = abs(ahead) >= NEWS
+        if apart and not self._apart:
+            words = "ahead of" if ahead > 0 else "behind"
+            _log.warning("our clock is %.0f s %s that of %s: one of them is wrong", abs(ahead), words, self._endpoint)
+        elif self._apart and not apart:
+            _log.info("our clock and that of %s agree again", self._endpoint)
+        self._apart = apart

@@ -1,0 +1,58 @@
+"""How a command that runs on is told to end. It imports next to nothing: it stands before the rest is loaded."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
+from types import FrameType
+from typing import Final
+
+_STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+class StopSignal:
+    """A `Stop` that a signal handler may set: threading.Event has a lock, which the interrupted thread may hold."""
+
+    def __init__(self) -> None:
+        self._set = False
+        self._wakeups: Final[SimpleQueue[None]] = SimpleQueue()
+
+    def set(self) -> None:
+        """It is time."""
+        self._set = True
+        self._wakeups.put(None)
+
+    def wake(self) -> None:
+        """End a wait, though it is not time."""
+        self._wakeups.put(None)
+
+    def is_set(self) -> bool:
+        """Whether it is time."""
+        return self._set
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is, or `timeout` seconds, or `wake`: whether it is."""
+        if not self._set:
+            with suppress(Empty):
+                self._wakeups.get(timeout=timeout)
+        return self._set
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[StopSignal]:
+    """A stop that SIGTERM and SIGINT set. The second of them ends the process at once, as if nobody listened."""
+    stop = StopSignal()
+    before = {number: signal.getsignal(number) for number in _STOPPING}
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+        for each in _STOPPING:
+            signal.signal(each, signal.SIG_DFL)
+
+    for number in _STOPPING:
+        signal.signal(number, handle)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,67 @@
+"""Whose clock is wrong, by what answers say."""
+
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ss_pusher.send.clock_comparison import ClockComparison
+from ss_pusher.send.exchange import Answer, Call, http_date
+from ss_pusher.send.http import Client
+from ss_pusher.send.session import HttpSettings
+from ss_pusher.telemetry import Telemetry
+from tests.send.endpoints import NAME, Clock
+from tests.servers import pushgateway
+
+THEN = 784_111_777.0
+DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
+
+
+def ahead(telemetry: Telemetry) -> float:
+    return telemetry.value("ss_pusher_clock_ahead_seconds", endpoint=NAME)
+
+
+def test_a_clock_that_is_wrong_is_said_once_and_when_it_is_right_again(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    telemetry, clock = Telemetry(), Clock()
+    comparison = ClockComparison(NAME, telemetry, clock)
+    given = []
+    for seconds in (0.5, 29, 90, 100, -3600, 1):
+        clock.now = THEN + seconds
+        comparison(Answer(204, {"date": DATE}))
+        given.append(ahead(telemetry))
+    assert given == [0.5, 29, 90, 100, -3600, 1]
+    assert [record.getMessage() for record in caplog.records] == [
+        "our clock is 90 s ahead of that of mimir: one of them is wrong",
+        "our clock and that of mimir agree again",
+    ]
+
+
+def test_an_answer_without_a_date_says_nothing() -> None:
+    telemetry = Telemetry()
+    comparison = ClockComparison(NAME, telemetry, Clock())
+    comparison(Answer(204))
+    comparison(Answer(204, {"date": "yesterday"}))
+    assert telemetry.blocks(0) == ()
+
+
+@given(st.text(alphabet=st.characters(max_codepoint=255)))
+def test_whatever_a_server_writes_it_is_a_date_or_none(text: str) -> None:
+    date = http_date(text)
+    assert date is None or isinstance(date, float)
+
+
+def test_a_date_is_that_of_its_time_zone() -> None:
+    assert http_date(DATE) == http_date(DATE.replace("GMT", "-0000")) == THEN
+
+
+@pytest.mark.parametrize("offset", [0, 600])
+def test_a_real_server_tells_its_time(tmp_path: Path, offset: float) -> None:
+    telemetry = Telemetry()
+    with pushgateway(tmp_path) as server:
+        client = Client(HttpSettings(), heard=ClockComparison(NAME, telemetry, lambda: time.time() + offset))
+        client.send(Call("GET", f"{server.url}/-/ready"), time.monotonic() + 10)
+        client.close()
+    assert offset - 2 < ahead(telemetry) < offset + 10
