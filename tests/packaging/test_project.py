@@ -16,7 +16,7 @@ import pytest
 
 import ss_pusher
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 IMPORTED_AS = {"protobuf": "google", "python-snappy": "snappy", "pyyaml": "yaml"}
 
@@ -34,9 +34,10 @@ def imports(path: Path) -> set[str]:
     return {name.partition(".")[0] for name in plain | named}
 
 
-def declared() -> set[str]:
+def declared(*extras: str) -> set[str]:
     """The names under which the declared dependencies are imported."""
-    names = {re.split(r"[^A-Za-z0-9_.-]", dependency)[0].lower() for dependency in PROJECT["dependencies"]}
+    texts = [*PROJECT["dependencies"], *(text for extra in extras for text in PROJECT["optional-dependencies"][extra])]
+    names = {re.split(r"[^A-Za-z0-9_.-]", dependency)[0].lower() for dependency in texts}
     return {IMPORTED_AS.get(name, name) for name in names}
 
 
@@ -47,7 +48,7 @@ def test_the_command_is_installed() -> None:
 
 def test_every_import_is_a_declared_dependency() -> None:
     used = {name for path in sources() for name in imports(path)} - set(sys.stdlib_module_names) - {"ss_pusher"}
-    assert used <= declared()
+    assert used <= declared("expose")
 
 
 @pytest.mark.parametrize("name", [module.name for module in pkgutil.walk_packages(ss_pusher.__path__, "ss_pusher.")])
@@ -60,7 +61,7 @@ def test_starting_the_command_pays_for_no_library_that_it_may_not_need() -> None
     program = "import sys, ss_pusher.cli; print(*sys.modules)"
     output = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
     loaded = {name.partition(".")[0] for name in output.split()}
-    assert loaded & declared() == set()
+    assert loaded & declared("expose") == set()
 
 
 def test_the_agent_does_not_pay_for_pyroute2() -> None:
@@ -72,3 +73,8 @@ def test_the_agent_does_not_pay_for_pyroute2() -> None:
 def test_the_licence_is_the_one_that_is_declared() -> None:
     assert PROJECT["license"] == "Apache-2.0"
     assert "Apache License\n                           Version 2.0" in (ROOT / "LICENSE").read_text()
+
+
+def test_the_debian_package_has_the_same_version() -> None:
+    first_line = (ROOT / "debian/changelog").read_text().splitlines()[0]
+    assert first_line.startswith(f"ss-pusher ({ss_pusher.__version__}) ")
