@@ -13,6 +13,7 @@ from ss_pusher.app.agent import Agent
 from ss_pusher.app.collector import Collector, kernel_fields
 from ss_pusher.app.endpoints import Endpoint
 from ss_pusher.app.filtering import Filtering
+from ss_pusher.app.memory import most_event_bytes, most_sockets
 from ss_pusher.app.namespaces import Namespaces
 from ss_pusher.app.pipeline import Pipeline, Plan
 from ss_pusher.app.plan import fields, make_plan, rules
@@ -164,11 +165,11 @@ def _namespaces(
     def open_reader(namespace: Namespace) -> Collector:
         inside = partial(namespace.call, open_diag_socket) if namespace.name else open_diag_socket
         # A namespace that may not be entered shall be known now.
-        dumper = Dumper(inside, first=inside())
-        loopback = config.collect.loopback
-        closed = (
-            ClosedFlows(families, read, loopback=loopback, open_socket=inside) if config.collect.closed_flows else None
-        )
+        dumper = Dumper(inside, first=inside(), most=most_sockets())
+        closed = None
+        if config.collect.closed_flows:
+            most = most_event_bytes()
+            closed = ClosedFlows(families, read, loopback=config.collect.loopback, max_bytes=most, open_socket=inside)
         return Collector(
             dumper,
             closed,

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from ss_pusher.netlink.closed import MOST_EVENT_BYTES
 from ss_pusher.queue.memory import Room
 
 logger = logging.getLogger(__name__)
@@ -13,6 +14,10 @@ logger = logging.getLogger(__name__)
 _SHARE: Final = 4
 """One part in so many is for the queues: the rest is for Python, the tables of a tick, and the requests in flight."""
 _MEBIBYTE: Final = 1 << 20
+_AT_REST: Final = 64 << 20
+_OF_A_SOCKET: Final = 1100
+"""Bytes that a tick needs for each open socket; `make bench` measures it with 100,000, `bench.flood` with a million."""
+_FEWEST: Final = 10_000
 
 _NO_LIMIT: Final = 1 << 60
 """Version 1 writes the highest number of pages there is, in bytes, where there is no limit."""
@@ -26,6 +31,18 @@ def queue_room() -> Room | None:
     """What all queues in memory may have together; None: this process' memory has no limit."""
     most = memory_limit()
     return Room(most // _SHARE) if most else None
+
+
+def most_sockets() -> int | None:
+    """How many sockets a tick may read without exceeding the limit; None: this process' memory has no limit."""
+    most = memory_limit()
+    return max((most - most // _SHARE - _AT_REST) // _OF_A_SOCKET, _FEWEST) if most else None
+
+
+def most_event_bytes() -> int:
+    """How many bytes of announcements of closed sockets may wait for a tick."""
+    most = memory_limit()
+    return min(MOST_EVENT_BYTES, most // _SHARE) if most else MOST_EVENT_BYTES
 
 
 def tell_room(room: Room) -> None:

@@ -42,7 +42,7 @@ def socket_inodes(proc: Path, pid: int) -> Iterator[int]:
 def command(proc: Path, pid: int) -> str:
     """The process's name as `ps -o comm` shows it, at most 15 bytes."""
     try:
-        return (proc / f"{pid}/comm").read_bytes().rstrip(b"\n").decode(errors="replace")
+        return (proc / f"{pid}/comm").read_bytes().removesuffix(b"\n").decode(errors="replace")
     except OSError:
         return ""
 

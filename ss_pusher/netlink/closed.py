@@ -34,6 +34,7 @@ _SO_MEMINFO: Final = 55  # since Linux 4.12
 _SOCK_FPROG: Final = struct.Struct("@HP")  # include/uapi/linux/filter.h
 
 _RECEIVE_BUFFER: Final = 32 << 20
+MOST_EVENT_BYTES: Final = 128 << 20
 _ROOM_OF_AN_EVENT: Final = 1300  # what it takes of the receive buffer, as measured: 212,992 bytes hold 166
 _CLOSES_PER_SECOND: Final = 250_000  # that a pause leaves room for; 100,000 began to lose at 40,000 (measured)
 _LONGEST_PAUSE: Final = 0.05
@@ -66,7 +67,7 @@ class ClosedFlows:
         fields: Sequence[Field],
         *,
         loopback: bool,
-        max_bytes: int = 128 << 20,
+        max_bytes: int = MOST_EVENT_BYTES,
         receive_buffer: int = _RECEIVE_BUFFER,
         open_socket: Callable[[], socket.socket] = open_diag_socket,
     ) -> None:

@@ -93,6 +93,9 @@ class Columns:
         if room:
             self._reserve(room)
 
+    def __len__(self) -> int:
+        return self._rows
+
     def append(self, buffer: U8, messages: _Records, places: Mapping[int, Place]) -> None:
         """Add a row for each of `messages` (of dtype `MESSAGE`), with what its attributes at `places` hold."""
         rows = slice(self._rows, self._rows + len(messages))

@@ -65,7 +65,7 @@ class Dumper:
     """Reads the table of sockets; keeps its socket, from the `first` on, and its buffer between the reads.
 
     `open_socket` is called when there is no socket yet, and after a failure, so that the rest of a failed dump is never
-    taken for the next. `timeout` is in seconds and holds for a whole dump.
+    taken for the next. `timeout` is in seconds and holds for a whole dump. There is memory for `most` sockets.
     """
 
     def __init__(
@@ -74,11 +74,13 @@ class Dumper:
         timeout: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
         first: DiagSocket | None = None,
+        most: int | None = None,
     ) -> None:
         self._open_socket = open_socket
         self._timeout = timeout
         self._clock = clock
         self._socket = first
+        self._most = most
         self._sequence = int.from_bytes(os.urandom(4)) & _LAST_SEQUENCE
         self._buffer = np.zeros(_CHUNK + _LARGEST_DATAGRAM + SLACK, np.uint8)
         self._words = self._buffer.view(np.uint32)
@@ -143,6 +145,10 @@ class Dumper:
         while True:
             control = append(columns, self._buffer, self._fill(diag, deadline))
             _refuse(control)
+            if self._most is not None and len(columns) > self._most:
+                raise CollectError(
+                    f"there are more than {self._most:,} sockets: too many for this process' memory limit"
+                )
             interrupted |= control.interrupted
             if control.done:
                 return not interrupted

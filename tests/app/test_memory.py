@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ss_pusher.app.memory import memory_limit, queue_room
+from ss_pusher.app.memory import memory_limit, most_event_bytes, most_sockets, queue_room
 
 V1_NONE = "9223372036854771712"
 V2 = "0::/system.slice/ss-pusher.service\n"
@@ -53,6 +53,23 @@ def test_the_least_limit_of_all_cgroups_above_holds(
 
 def test_without_proc_there_is_no_limit(tmp_path: Path) -> None:
     assert memory_limit(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "sockets", "bytes_of_events"),
+    [
+        (None, None, 128 << 20),
+        (256 << 20, 122_016, 64 << 20),
+        (4 << 30, 2_867_378, 128 << 20),
+        (16 << 20, 10_000, 4 << 20),
+    ],
+)
+def test_a_tick_reads_what_the_limit_has_room_for(
+    monkeypatch: pytest.MonkeyPatch, limit: int | None, sockets: int | None, bytes_of_events: int
+) -> None:
+    monkeypatch.setattr("ss_pusher.app.memory.memory_limit", lambda: limit)
+    assert most_sockets() == sockets
+    assert most_event_bytes() == bytes_of_events
 
 
 def test_the_queues_have_a_quarter(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,14 @@ def test_no_sockets_are_a_dump_too() -> None:
         assert len(dump(dumper)) == 0
 
 
+def test_more_sockets_than_there_is_memory_for_are_no_dump_but_as_many_are() -> None:
+    kernel = Kernel([whole, whole])
+    with Dumper(kernel.open, most=2) as dumper, pytest.raises(CollectError, match="more than 2 sockets"):
+        dump(dumper)
+    with Dumper(kernel.open, most=3) as dumper:
+        assert len(dump(dumper)) == 3
+
+
 def test_dumps_share_one_socket() -> None:
     kernel = Kernel([whole, whole])
     with kernel.dumper() as dumper:
