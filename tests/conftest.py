@@ -1,11 +1,20 @@
 """Fixtures for all tests: real servers and hosts of their own, each started for one test and stopped after it."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests import hosts, servers
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _hangups_end_processes() -> Iterator[None]:
+    """What the tests start shall not inherit that SIGHUP is ignored, as it is below nohup(1)."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Real sockets of many kinds in a host of their own, which stay as they are while a test looks at them."""
 
 import itertools
+import os
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,6 +20,7 @@ PORTS: Final = (80, 443, 8080)
 DUAL_STACK_PORT: Final = 9000
 FULL_PORT: Final = 9001
 MARKS: Final = (0, 1, 7)
+SLICE: Final = f"ss_pusher_test_{os.getpid()}.slice"
 UNITS: Final = ("web.service", "db.service")
 STATES: Final = frozenset(
     {
@@ -49,7 +51,8 @@ def population(host: Host) -> Iterator[Sockets]:
     for address in (*IPV4[2:], *IPV6[1:]):
         host.run("ip", "address", "add", address, "dev", "lo")
     with ExitStack() as cgroups, ExitStack() as opened:
-        directories = [cgroups.enter_context(new_cgroup(unit)) for unit in UNITS]
+        above = cgroups.enter_context(new_cgroup(SLICE))
+        directories = [cgroups.enter_context(new_cgroup(unit, above)) for unit in UNITS]
         host.call(lambda: _open(opened, directories))
         wait_for(lambda: set(dump(host).state.tolist()) == STATES, "the sockets are in all states")
         yield dump(host)

@@ -22,7 +22,7 @@ from ss_pusher.netlink.filter import MAX_BYTES, Known, compile_rules, explain
 from ss_pusher.patterns import matches
 from tests import hosts, needs
 from tests.hosts import Host
-from tests.netlink.population import FULL_PORT, IPV4, IPV6, PORTS, UNITS, dump, population
+from tests.netlink.population import FULL_PORT, IPV4, IPV6, PORTS, SLICE, UNITS, dump, population
 
 DROP_REST = Rule(keeps=False)
 
@@ -203,7 +203,7 @@ def as_events(sockets: Sockets) -> Sockets:
         (Rule(keeps=False, remote_networks=(ip_network("10.0.0.0/8"),)), "dst 10.0.0.0/8"),
         (Rule(keeps=False, local_networks=(ip_network("2001:db8::/32"),)), "src 2001:db8::/32"),
         (Rule(keeps=False, marks=(7,)), "fwmark = 7"),
-        (Rule(keeps=False, units=("web.service",)), "cgroup {cgroup2}/web.service"),
+        (Rule(keeps=False, units=("web.service",)), f"cgroup {{cgroup2}}/{SLICE}/web.service"),
         (
             Rule(keeps=False, remote_ports=((80, 80), (443, 443)), remote_networks=(ip_network("10.0.0.0/8"),)),
             "( dport = :80 or dport = :443 ) and dst 10.0.0.0/8",
