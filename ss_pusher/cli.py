@@ -1,9 +1,11 @@
 """The commands. Each imports what it needs when it runs: starting must not pay for what is not used."""
 
 import argparse
+import atexit
 import errno
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from enum import IntEnum
@@ -16,6 +18,13 @@ from ss_pusher.errors import ConfigError, SsPusherError, UnsupportedHostError
 
 _EXIT_CODES: Final = """exit codes: 0 done, 1 a push failed, 2 wrong usage or configuration, 3 this host cannot do it
 (not Linux, no sock_diag). Every option may also come from the environment: --log-format from SS_PUSHER_LOG_FORMAT."""
+
+
+_RUN_EXIT_CODES: Final = """exit codes: the job's own; 128+N where signal N ended it, 127 not found, 126 not executable;
+2 wrong usage or configuration, and the job was not started. Every option may also come from the environment, and so to
+a run inside this one: --job from SS_PUSHER_JOB."""
+_LAST_WORDS: Final = 1.0
+"""Seconds in which it must be possible to write why a job was not started."""
 
 
 class Exit(IntEnum):
@@ -84,6 +93,7 @@ def _refuse(options: argparse.Namespace, code: Exit, *reasons: str) -> Exit:
 def _agent(options: argparse.Namespace) -> int:
     from ss_pusher.stop import stop_on_signals
 
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     with stop_on_signals() as stop:  # before the rest is loaded, which takes a while
         from ss_pusher.app import commands
 
@@ -98,8 +108,14 @@ def _once(options: argparse.Namespace) -> int:
 
 
 def _job(options: argparse.Namespace) -> int:
+    from ss_pusher import logs
     from ss_pusher.batch import process
+    from ss_pusher.batch.stderr import Stderr
 
+    process.open_closed_streams()
+    sys.stderr = stderr = Stderr()  # the job's exit code does not hang on whether anything can be said
+    atexit.register(stderr.drain, _LAST_WORDS)
+    logs.set_up(options.log_format, options.log_level)
     command = options.arguments[1:] if options.arguments[:1] == ["--"] else options.arguments
     if not command:
         return _refuse(options, Exit.WRONG_USAGE, "run: no command is given; write: ss-pusher run -- COMMAND …")
@@ -115,7 +131,7 @@ def _job(options: argparse.Namespace) -> int:
             interval=options.interval,
             summary=options.summary,
         )
-        return run(wish, waiting)
+        return run(wish, waiting, stderr)
 
 
 def _prune(options: argparse.Namespace) -> int:
@@ -245,6 +261,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("arguments", nargs=argparse.REMAINDER, metavar="-- COMMAND …", help="the job")
     # What the job writes to stderr is not to be mixed with what is no problem.
     run.set_defaults(log_level=os.environ.get("SS_PUSHER_LOG_LEVEL") or "warning")
+    run.epilog = _RUN_EXIT_CODES
 
 
 def _add_prune(prune: argparse.ArgumentParser) -> None:

@@ -60,6 +60,15 @@ sys.meta_path.insert(0, Told())
 """
 
 
+def test_a_hangup_while_it_loads_ends_nothing(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(WHILE_IT_LOADS.format(number=int(signal.SIGHUP)))
+    with Receiver() as receiver:
+        config = written(tmp_path, f'remote_write: [{{url: "{receiver.url}/api/v1/write"}}]\n')
+        with running(tmp_path, "agent", "--config", config, environment={"PYTHONPATH": str(tmp_path)}) as agent:
+            agent.wait_for(lambda: receiver.requests, "a push")
+            assert agent.stop() == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_who_is_told_to_end_while_it_loads_still_reads_and_pushes(tmp_path: Path, number: signal.Signals) -> None:
     (tmp_path / "sitecustomize.py").write_text(WHILE_IT_LOADS.format(number=int(number)))

@@ -61,25 +61,24 @@ class Agent:
         return ticked and sent
 
     def tick(self, time_ms: int, export: bool) -> None:  # noqa: FBT001 - what the loop knows of this tick
-        """One tick; see `Pipeline.tick`."""
+        """One tick; see `Pipeline.tick`. One that is not exported goes where nobody asks for its time."""
         snapshot = self.pipeline.tick(time_ms, export=export)
-        if export:
-            self.push(snapshot)
+        self.push(snapshot, [endpoint for endpoint in self.endpoints if export or not endpoint.bears_time])
 
     def move(self, milliseconds: int) -> None:
         """The clock was wrong by so much in all ticks before: move what is remembered of their times."""
         self.pipeline.move(milliseconds)
         self.telemetry.move(milliseconds)
 
-    def push(self, snapshot: Snapshot) -> None:
-        """Hand a snapshot to every endpoint; what one cannot express keeps no other from it.
+    def push(self, snapshot: Snapshot, endpoints: Sequence[Endpoint]) -> None:
+        """Hand a snapshot to endpoints; what one cannot express keeps no other from it.
 
         Raises:
             EncodeError: of the first endpoint that cannot express it.
         """
         errors = []
         with self.stages("encode"):
-            for endpoint in self.endpoints:
+            for endpoint in endpoints:
                 try:
                     endpoint.push(snapshot)
                 except EncodeError as error:

@@ -1,6 +1,7 @@
 """Where snapshots go: each endpoint encodes on the tick's thread, and sends on its own."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ss_pusher import model
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 class Endpoint(Protocol):
     """One receiver of snapshots."""
+
+    bears_time: bool
+    """Whether what is sent says when it was so: then it must not go back in time when the clock does."""
 
     @property
     def name(self) -> str:
@@ -47,6 +51,8 @@ class Encoder(Protocol):
 
 class RemoteWriteEndpoint:
     """Encodes in the protocol that the receiver is known to take."""
+
+    bears_time = True
 
     def __init__(
         self,
@@ -124,9 +130,20 @@ class GroupEncoder:
         """The last one again; from the thread that sends."""
         return late.text_request(self._last, self._external_labels)
 
+    def rest(self) -> Request | None:
+        """The last one again as text without what is foreign in it; None if nothing is. From the thread that sends."""
+        last = self._last
+        blocks = tuple(block for block in last.blocks if not block.foreign)
+        histograms = tuple(block for block in last.histograms if not block.foreign)
+        if (len(blocks), len(histograms)) == (len(last.blocks), len(last.histograms)):
+            return None
+        return late.text_request(replace(last, blocks=blocks, histograms=histograms), self._external_labels)
+
 
 class PushgatewayEndpoint:
     """Sends the whole group at each push; only the latest one waits."""
+
+    bears_time = False
 
     def __init__(
         self,
@@ -161,6 +178,8 @@ class PushgatewayEndpoint:
 
 class ExposeEndpoint:
     """Pushes nothing: whoever asks gets the last snapshot."""
+
+    bears_time = False
 
     name: Final = "expose"
 

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from ss_pusher.app.agent import Agent, finish_all
 from ss_pusher.app.build import build_agent
-from ss_pusher.app.endpoints import Endpoint
+from ss_pusher.app.endpoints import Endpoint, ExposeEndpoint
 from ss_pusher.app.memory import queue_room, tell_room
 from ss_pusher.app.renewal import renewed, settle
 from ss_pusher.app.sinks import Wanted, wanted_endpoints
@@ -136,6 +136,8 @@ class Service:
                 after.close()
             raise
         self._finish(leave)
+        if leave:
+            after.pipeline.previous_ms += 1  # the time of their last markers, behind which new series begin
         began += _begin_or_say([each for each in come if each.holds in held])
         order = [each.same for each in wanted]
         self._running = sorted([*stay, *began], key=lambda running: order.index(running.wanted.same))
@@ -162,10 +164,13 @@ class Service:
 
 def status(agent: Agent) -> str:
     """One line: up to when each endpoint has taken what was pushed (UTC), and how much still waits for it."""
-    return ", ".join(_status(endpoint.name, agent.telemetry) for endpoint in agent.endpoints)
+    return ", ".join(_status(endpoint, agent.telemetry) for endpoint in agent.endpoints)
 
 
-def _status(name: str, telemetry: Telemetry) -> str:
+def _status(endpoint: Endpoint, telemetry: Telemetry) -> str:
+    name = endpoint.name
+    if isinstance(endpoint, ExposeEndpoint):
+        return f"{name}: shows the last tick"
     if not telemetry.value("ss_pusher_samples_total", endpoint=name):
         return f"{name}: nothing to push"
     taken = telemetry.value("ss_pusher_queue_highest_sent_timestamp_seconds", endpoint=name)

@@ -162,7 +162,8 @@ class _Sinks:
             recalled=waiting.recall() if isinstance(waiting, Spool) else None,
             remember=waiting.remember if isinstance(waiting, Spool) else None,
         )
-        client = make_client(section, ClockComparison(name, self._telemetry, now))
+        comparison = self._comparison(name)
+        client = make_client(section, comparison)
         sink = RemoteWrite(client, bare_url(section.url), choice, downgrade=late.downgrade, now=now)
         queue = section.queue_config
         limits = Limits(
@@ -183,6 +184,8 @@ class _Sinks:
             reshape=Reshape(late.split, late.merge),
             clock=self._clock.monotonic,
             now=now,
+            latest=comparison.latest,
+            ask=sink.ask,
         )
         arguments = (dict(self._config.external_labels), queue.max_samples_per_send)
         native = section.send_native_histograms
@@ -200,10 +203,11 @@ class _Sinks:
         choice = FormatChoice(Protocol.DELIMITED if section.send_native_histograms else Protocol.TEXT)
         encoder = GroupEncoder(choice, labels)
         sink = Pushgateway(
-            make_client(section, ClockComparison(name, self._telemetry, self._clock.wall)),
+            make_client(section, self._comparison(name)),
             group_url(bare_url(section.url), section.job, section.grouping_key),
             choice,
             as_text=encoder.as_text,
+            rest=encoder.rest,
             now=self._clock.wall,
             method=self._method,
             on_exit=section.on_exit,
@@ -222,6 +226,9 @@ class _Sinks:
         return PushgatewayEndpoint(
             name, worker, encoder.encode, lambda deadline: isinstance(sink.finish(deadline), Accepted)
         )
+
+    def _comparison(self, name: str) -> ClockComparison:
+        return ClockComparison(name, self._telemetry, self._clock.wall, self._clock.monotonic)
 
     def _memory(
         self, name: str, *, latest: bool = False, leave: Callable[[Sequence[Request]], None] | None = None

@@ -1,6 +1,7 @@
 """Whose clock is wrong: an answer says when it was made (RFC 9110, section 6.6.1)."""
 
 import logging
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -10,17 +11,26 @@ from ss_pusher.telemetry import Telemetry
 _log: Final = logging.getLogger(__name__)
 
 NEWS: Final = 30.0
-"""Seconds between two clocks that are worth a warning: a dashboard of the last minutes would not show us."""
+"""Seconds between two clocks that are worth a warning: a dashboard of the last minutes would not show us. From there on
+nothing is sent from the receiver's future."""
 
 
 class ClockComparison:
     """Compares an endpoint's clock with ours whenever it answers. `now` is Unix time in seconds."""
 
-    def __init__(self, endpoint: str, telemetry: Telemetry, now: Callable[[], float]) -> None:
+    def __init__(
+        self, endpoint: str, telemetry: Telemetry, now: Callable[[], float], monotonic: Callable[[], float]
+    ) -> None:
         self._endpoint: Final = endpoint
         self._telemetry: Final = telemetry
         self._now: Final = now
+        self._monotonic: Final = monotonic
+        self._ahead_of_monotonic = math.inf
         self._apart = False
+
+    def latest(self) -> float:
+        """The latest time, in Unix seconds, that is not in the endpoint's future; infinite before its first answer."""
+        return self._monotonic() + self._ahead_of_monotonic + NEWS
 
     def __call__(self, answer: Answer) -> None:
         """An answer has just come."""
@@ -28,11 +38,12 @@ class ClockComparison:
         if made is None:
             return
         ahead = self._now() - made
+        self._ahead_of_monotonic = made - self._monotonic()
         self._telemetry.set("ss_pusher_clock_ahead_seconds", round(ahead, 3), endpoint=self._endpoint)
         apart = abs(ahead) >= NEWS
         if apart and not self._apart:
-            words = "ahead of" if ahead > 0 else "behind"
-            _log.warning("our clock is %.0f s %s that of %s: one of them is wrong", abs(ahead), words, self._endpoint)
+            words = "%.0f s ahead of that of %s: samples wait for it" if ahead > 0 else "%.0f s behind that of %s"
+            _log.warning(f"our clock is {words}; one of them is wrong", abs(ahead), self._endpoint)
         elif self._apart and not apart:
             _log.info("our clock and that of %s agree again", self._endpoint)
         self._apart = apart

@@ -10,7 +10,9 @@ _log: Final = logging.getLogger(__name__)
 REMIND_AFTER: Final = 3600.0
 """Seconds."""
 CALM_AFTER: Final = 600.0
-"""Seconds without a rejection until we say that all is well: one bad series is refused in every tick."""
+"""Seconds without trouble until we say that all is well of an endpoint that refuses one bad series in every tick, or
+that was well a moment ago: of a load balancer's servers one may be broken.
+"""
 
 
 class Condition(Enum):
@@ -31,20 +33,30 @@ class ConditionLog:
         self._clock = clock
         self._condition = Condition.UNKNOWN
         self._said_at = 0.0
-        self._rejected_at = 0.0
+        self._troubled_at = 0.0
+        self._recovered_at = -CALM_AFTER
+        self._unsteady = False
 
     def tell(self, condition: Condition, words: str = "") -> None:
         """The condition after a push, with the server's own words."""
         now = self._clock()
-        if condition is Condition.REJECTING:
-            self._rejected_at = now
-        calm = now - self._rejected_at >= CALM_AFTER
-        if condition is Condition.ACCEPTING and self._condition is Condition.REJECTING and not calm:
+        if condition is not Condition.ACCEPTING:
+            self._troubled_at = now
+        elif self._is_too_soon(now):
             return
         changed = condition is not self._condition
         if changed or (condition is not Condition.ACCEPTING and now - self._said_at >= REMIND_AFTER):
             level = logging.INFO if condition is Condition.ACCEPTING else logging.WARNING
             still = "" if changed else "still "
             _log.log(level, "%s %s%s%s", self._endpoint, still, condition.value, f": {words}" if words else "")
+            if condition is Condition.ACCEPTING and self._condition is not Condition.UNKNOWN:
+                self._recovered_at, self._unsteady = now, False
             self._condition = condition
             self._said_at = now
+
+    def _is_too_soon(self, now: float) -> bool:
+        """Whether to wait and see before we say that all is well again."""
+        if self._condition in (Condition.UNKNOWN, Condition.ACCEPTING):
+            return False
+        self._unsteady |= self._condition is Condition.REJECTING or now - self._recovered_at < CALM_AFTER
+        return self._unsteady and now - self._troubled_at < CALM_AFTER

@@ -11,6 +11,7 @@ from ss_pusher.model import Pending, Request
 from ss_pusher.send.backoff import Backoff
 from ss_pusher.send.condition import Condition, ConditionLog
 from ss_pusher.send.pace import Pace
+from ss_pusher.send.timeliness import Timeliness
 from ss_pusher.send.verdict import Accepted, Downgrade, Held, Rejected, Retry, Split, Verdict
 from ss_pusher.telemetry import Telemetry
 
@@ -25,8 +26,6 @@ BURST: Final = 20
 outage 15, see `pace`."""
 OUTAGE: Final = 60.0
 """Seconds of failures after which others will have a backlog as we do."""
-SLACK: Final = 1.0
-"""Seconds by which a clock may be corrected without anybody noticing."""
 TRIES_TO_FIND_THE_BAD: Final = 64
 """Requests spent on one refused batch to isolate what is wrong: enough for 2 bad samples among 10,000."""
 
@@ -99,7 +98,8 @@ class Dispatcher:
     """Takes from the queue, gives to the sink, and settles. Used by one thread.
 
     Without `reshape` requests go as they are. `uniform` gives a number in [0, 1), `clock` monotonic and `now` Unix
-    seconds.
+    seconds. What is later than `latest` (Unix seconds) waits, and the receiver is asked for its time by `ask`, with a
+    deadline.
     """
 
     def __init__(
@@ -114,6 +114,8 @@ class Dispatcher:
         uniform: Callable[[], float],
         clock: Callable[[], float],
         now: Callable[[], float],
+        latest: Callable[[], float] = lambda: math.inf,
+        ask: Callable[[float], object] = lambda _: None,
     ) -> None:
         self._endpoint = endpoint
         self._queue = queue
@@ -122,7 +124,8 @@ class Dispatcher:
         self._telemetry = telemetry
         self._reshape = reshape
         self._clock = clock
-        self._now = now
+        self._ask = ask
+        self._timeliness = Timeliness(now, latest, limits.sample_age, limits.sample_future)
         self._log = ConditionLog(endpoint, clock)
         self._pace = Pace(REQUESTS_A_SECOND, BURST, clock)
         self._backoff = Backoff(limits.min_backoff, limits.max_backoff, uniform)
@@ -146,9 +149,8 @@ class Dispatcher:
             return 0.0
         if self._drop_untimely(leased):
             return 0.0
-        if (wait_for := self._early(leased)) is not None:
-            self._queue.release()
-            return wait_for
+        if early := self._timeliness.early(leased):
+            return self._hold(leased, early, until)
         request = self._join(leased)
         if request is None:
             return 0.0
@@ -159,30 +161,22 @@ class Dispatcher:
         return backoff if hurry else max(backoff, self._pace.next())
 
     def _drop_untimely(self, leased: Sequence[Request]) -> bool:
-        now_ms = self._now() * 1000
-        oldest_ms = now_ms - self._limits.sample_age * 1000 if self._limits.sample_age else 0.0
-        newest_ms = now_ms + self._limits.sample_future * 1000
-        timely = [request for request in leased if oldest_ms <= request.newest_ms <= newest_ms]
-        if len(timely) == len(leased):
+        timely, dropped = self._timeliness.divided(leased)
+        for reason, samples in dropped.items():
+            self._give_up(reason, samples)
+        if not dropped:
             return False
-        for reason, samples in (
-            ("too_old", sum(request.samples for request in leased if request.newest_ms < oldest_ms)),
-            ("future", sum(request.samples for request in leased if request.newest_ms > newest_ms)),
-        ):
-            if samples:
-                self._give_up(reason, samples)
         self._parts = max(self._parts - len(leased) + len(timely), 0)
         self._queue.replace(timely)
         return True
 
-    def _early(self, leased: Sequence[Request]) -> float | None:
-        """How many seconds to wait, if anything is from the future; what is not goes before it."""
-        early = max(request.newest_ms for request in leased) / 1000 - self._now()
-        if early <= SLACK or math.isinf(self._limits.sample_future):
-            return None
+    def _hold(self, leased: Sequence[Request], early: float, until: float) -> float:
+        """Keep what is from the future, and look how late it is for the receiver; what is not goes before it."""
+        self._queue.release()
         if len(leased) > 1:
             self._parts, self._tries = len(leased), TRIES_TO_FIND_THE_BAD
             return 0.0
+        self._ask(min(self._clock() + self._limits.timeout, until))
         return min(early, HELD_FOR_AT_LEAST)
 
     def _samples(self) -> int:

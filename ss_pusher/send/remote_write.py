@@ -102,6 +102,10 @@ class RemoteWrite:
             return Rejected("undecodable", f"cannot be turned into remote write 1.0: {error}")
         return verdict
 
+    def ask(self, deadline: float) -> None:
+        """Have the endpoint answer anything at all, for the date of its answer."""
+        self._client.send(Call("HEAD", self._url), deadline)
+
     def close(self) -> None:
         """Close the connection."""
         self._client.close()

@@ -1,5 +1,6 @@
 """One endpoint's thread: what waits in its queue goes out in order, and never delays the tick or another endpoint."""
 
+import math
 import random
 import threading
 import time
@@ -30,13 +31,26 @@ class Worker:
         uniform: Callable[[], float] = random.random,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
+        latest: Callable[[], float] = lambda: math.inf,
+        ask: Callable[[float], object] = lambda _: None,
     ) -> None:
+        """The arguments are those of `Dispatcher`."""
         self._endpoint = endpoint
         self._queue = queue
         self._telemetry = telemetry
         self._clock = clock
         self._dispatcher = Dispatcher(
-            endpoint, queue, sink, limits, telemetry, reshape=reshape, uniform=uniform, clock=clock, now=now
+            endpoint,
+            queue,
+            sink,
+            limits,
+            telemetry,
+            reshape=reshape,
+            uniform=uniform,
+            clock=clock,
+            now=now,
+            latest=latest,
+            ask=ask,
         )
         self._given_up = 0  # samples, at the last flush
         self._stop_at: float | None = None

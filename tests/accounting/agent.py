@@ -40,6 +40,7 @@ class Recorder:
     """An endpoint that keeps every snapshot."""
 
     name: Final = "recorder"
+    bears_time = True
 
     def __init__(self) -> None:
         self.snapshots: list[Snapshot] = []

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,13 +13,15 @@ import pytest
 from ss_pusher.app.agent import Agent
 from ss_pusher.app.build import build_agent
 from ss_pusher.app.sinks import make_endpoints
-from ss_pusher.clock import Clock
+from ss_pusher.clock import Clock, Timeline
 from ss_pusher.config import parse
 from ss_pusher.errors import CollectError, UnsupportedHostError
 from ss_pusher.netlink.dump import Dumper
 from ss_pusher.receiver import Receiver
 from ss_pusher.stop import StopSignal
+from tests.accounting.agent import Recorder
 from tests.end_to_end.connections import Service, service
+from tests.waiting import wait_for
 
 CONFIG = """
 interval: 20ms
@@ -54,12 +57,12 @@ def before_each_dump(monkeypatch: pytest.MonkeyPatch, *steps: Callable[[], None]
 
 
 @contextmanager
-def edge() -> Iterator[tuple[Agent, Receiver, Service]]:
+def edge(clock: Clock | None = None) -> Iterator[tuple[Agent, Receiver, Service]]:
     """An agent that reads the flows of a service, and where it pushes to."""
     with service() as some, Receiver() as receiver:
         text = CONFIG.format(port=some.port, receiver=receiver.url)
         config = parse(text.encode(), "config.yml", directory=Path()).config
-        clock = Clock()
+        clock = clock or Clock()
         yield (
             build_agent(config, lambda t: make_endpoints(config, clock, t, stale_on_exit=False), clock),
             receiver,
@@ -99,6 +102,53 @@ def test_while_the_kernel_refuses_nothing_is_exported_and_afterwards_all_of_it(
         "tick failed, nothing is exported until one succeeds: the kernel refused",
         "ticks succeed again",
     ]
+
+
+def test_what_the_receiver_takes_for_the_future_waits_and_is_dropped_when_the_clock_is_put_right() -> None:
+    offset = [0.0]
+    with edge(Clock(wall=lambda: time.time() + offset[0])) as (agent, receiver, some):
+        some.connect()
+        agent.start()
+        line = Timeline(agent.clock)
+
+        def tick() -> None:
+            moment = line.next()
+            if moment.moved_ms:
+                agent.move(moment.moved_ms)
+            agent.tick(moment.time_ms, moment.held is None)
+
+        def dropped() -> float:
+            return agent.telemetry.value(
+                "ss_pusher_samples_dropped_total", endpoint=agent.endpoints[0].name, reason="future"
+            )
+
+        try:
+            tick()
+            wait_for(lambda: receiver.requests, "the first push has been answered")
+            offset[0] = 3600.0
+            tick()
+            offset[0] = 0.0
+            tick()
+            wait_for(dropped, "what was from the future is dropped")
+            tick()
+            wait_for(lambda: len(sent(receiver)) >= 3, "what came since is taken")
+        finally:
+            agent.finish()
+    assert receiver.violations == []
+    newest = max(sample.timestamp_ms for samples in receiver.series.values() for sample in samples)
+    assert newest / 1000 <= time.time()
+
+
+def test_what_bears_no_time_is_told_also_while_the_clock_is_behind() -> None:
+    config = parse(b"expose: {listen_address: '127.0.0.1:1'}", "config.yml", directory=Path()).config
+    timed, timeless = Recorder(), Recorder()
+    timeless.bears_time = False
+    agent = build_agent(config, lambda _: [timed, timeless], Clock())
+    for number, export in enumerate((True, False, True), start=1):
+        agent.tick(number, export)
+    agent.close()
+    assert [snapshot.time_ms for snapshot in timed.snapshots] == [1, 3]
+    assert [snapshot.time_ms for snapshot in timeless.snapshots] == [1, 2, 3]
 
 
 def test_what_moved_until_the_end_is_in_the_last_push(monkeypatch: pytest.MonkeyPatch) -> None:

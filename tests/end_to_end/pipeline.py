@@ -26,7 +26,7 @@ def ticking(text: str) -> Iterator[Callable[[], Snapshot]]:
 
     def tick() -> Snapshot:
         snapshot = agent.pipeline.tick(max(int(time.time() * 1000), agent.pipeline.previous_ms + 2))
-        agent.push(snapshot)
+        agent.push(snapshot, agent.endpoints)
         for endpoint in agent.endpoints:
             assert endpoint.flush(time.monotonic() + PATIENCE), endpoint.name
         return snapshot

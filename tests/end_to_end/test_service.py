@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -223,6 +224,17 @@ def test_what_waits_in_the_spool_goes_on_when_its_endpoint_changes(tmp_path: Pat
             counted = next(samples for labels, samples in other.series.items() if ("__name__", OK) in labels)
             assert counted[0].value <= 1  # from the first tick on
         assert other.violations == []
+
+
+def test_counters_that_begin_anew_begin_behind_the_end_of_those_before(tmp_path: Path) -> None:
+    with Receiver() as receiver:
+        with reloading(tmp_path, config(endpoint("good", receiver)), receiver) as reload:
+            for timeout, loopback in (("20s", "true"), ("10s", "false")):
+                enough = ticks(receiver) + 1
+                changed = endpoint("good", receiver, f", remote_timeout: {timeout}")
+                reload(config(changed, more=f"collect: {{loopback: {loopback}}}"))
+                reload.wait_for(partial(lambda enough: ticks(receiver) > enough, enough), "ticks after the change")
+        assert receiver.violations == []
 
 
 def test_a_new_interval_holds_at_once(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import requests
 
 import ss_pusher
 from tests import needs
+from tests.end_to_end.connections import service
 from tests.packaging.containers import Container, Containers, containers
 from tests.servers import Prometheus, Pushgateway, free_port, labels
 
@@ -124,9 +125,11 @@ def test_a_configuration_of_the_predecessor_is_refused_and_converted(image: Cont
     assert ours.returncode == 0, ours.stderr
     port = free_port()
     volume = mounted(tmp_path, ours.stdout)
-    with image.running(volume, "--env=CONFIG_FILE=/config.yml", f"--env=PORT={port}") as container:
-        container.wait_for(lambda: "tcp_rtt" in served(port), "what was served is served")
-        assert container.stop(signal.SIGTERM) == 0
+    with service() as some:
+        some.connect()
+        with image.running(volume, "--env=CONFIG_FILE=/config.yml", f"--env=PORT={port}") as container:
+            container.wait_for(lambda: "tcp_rtt" in served(port), "what was served is served")
+            assert container.stop(signal.SIGTERM) == 0
 
 
 def test_a_missing_configuration_is_said(image: Containers) -> None:

@@ -66,6 +66,30 @@ def test_what_stays_good_is_not_said_again(log: ConditionLog, clock: Clock, capl
     assert len(caplog.records) == 1
 
 
+def test_an_endpoint_that_comes_and_goes_does_not_fill_the_log(
+    log: ConditionLog, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(4 * 60 * 3):
+        clock.now += 7.5
+        log.tell(Condition.ACCEPTING)
+        clock.now += 7.5
+        log.tell(Condition.RETRYING, "500 Internal Server Error")
+    assert len(caplog.records) == 4 + 2  # well, away, well, away, and what it says once an hour
+
+    clock.now += CALM_AFTER
+    log.tell(Condition.ACCEPTING)
+    assert caplog.messages[-1] == "mimir accepts what is sent"
+
+
+def test_the_second_outage_is_said_again(log: ConditionLog, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(2):
+        log.tell(Condition.RETRYING, "503")
+        clock.now += 2 * CALM_AFTER
+        log.tell(Condition.ACCEPTING)
+        clock.now += 2 * CALM_AFTER
+    assert len(caplog.records) == 4
+
+
 def test_a_bad_sample_in_every_tick_does_not_fill_the_log(
     log: ConditionLog, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,6 +1,7 @@
 """What becomes of a request by each verdict."""
 
 import logging
+import math
 from collections.abc import Callable
 
 import pytest
@@ -39,6 +40,8 @@ class Endpoint:
     ) -> None:
         self.clock = Clock()
         self.set_back = 0.0
+        self.latest = math.inf
+        self.asked: list[float] = []
         self.queue = memory_queue(self.clock)
         self.sink = Judge(verdict)
         self.telemetry = Telemetry()
@@ -52,6 +55,8 @@ class Endpoint:
             uniform=lambda: ALMOST_1,
             clock=self.clock,
             now=lambda: self.clock() - self.set_back,
+            latest=lambda: self.latest,
+            ask=self.asked.append,
         )
 
     def put(self, *batches: bytes) -> None:
@@ -226,6 +231,31 @@ def test_after_the_clock_was_set_back_what_is_from_the_future_waits_until_it_is_
     assert endpoint.sink.pushed == [b"\x31", b"\x32", b"\x50\x51", b"\x60"]
     assert sent_at == [0x32, 0x32, 0x51, 0x60]
     assert endpoint.dispatcher.given_up == 0
+
+
+def test_what_is_from_the_future_for_the_receiver_waits_and_its_time_is_asked_for() -> None:
+    endpoint = Endpoint(limits=Limits(sample_future=600, samples_per_send=10, timeout=7))
+    endpoint.put(b"\x31", b"\x32", b"\x50")
+    endpoint.latest = 0x32
+    for _ in range(3):
+        endpoint.step()
+    assert endpoint.sink.pushed == [b"\x31", b"\x32"]
+    began = endpoint.clock.now
+    assert endpoint.step() == 0x50 - 0x32
+    assert endpoint.asked == [began + 7]
+
+    endpoint.latest = 0x50
+    endpoint.drain()
+    assert endpoint.sink.pushed == [b"\x31", b"\x32", b"\x50"]
+    assert endpoint.dispatcher.given_up == 0
+
+
+def test_however_late_the_receiver_is_its_time_is_asked_for_now_and_then() -> None:
+    endpoint = Endpoint(limits=Limits(sample_future=600, samples_per_send=10))
+    endpoint.put(b"\x50")
+    endpoint.latest = -1e6
+    assert [endpoint.step() for _ in range(3)] == [HELD_FOR_AT_LEAST] * 3
+    assert len(endpoint.asked) == 3
 
 
 def test_what_is_from_far_in_the_future_is_dropped() -> None:
