@@ -19,6 +19,7 @@ from ss_pusher.app.sinks import make_endpoints
 from ss_pusher.attribute.attributes import layout
 from ss_pusher.clock import Clock
 from ss_pusher.config import Config, ListenAddress
+from ss_pusher.config.expand import left_to_the_unit
 from ss_pusher.errors import ConfigError
 from ss_pusher.notify import service_manager
 from ss_pusher.stop import StopSignal
@@ -48,6 +49,8 @@ def agent(path: Path, stop: StopSignal, listen: ListenAddress | None = None) -> 
 def once(path: Path) -> bool:
     """One tick, pushed: whether every endpoint took it."""
     config = read_config(path)
+    # Nobody could scrape it in time, and an agent beside it may have the address.
+    config = replace(config, expose=replace(config.expose, listen_address=None))
     _need_a_sink(config, path)
     clock = Clock()
     endpoints = partial(make_endpoints, config, clock, stale_on_exit=False, beside=True)
@@ -55,12 +58,19 @@ def once(path: Path) -> bool:
 
 
 def check(path: Path) -> None:
-    """Raise ConfigError for what is wrong; say on stdout that nothing is."""
+    """Raise ConfigError for what is wrong; say on stdout that nothing is.
+
+    What only a systemd unit knows is no mistake outside of it, but a warning.
+    """
     config = read_config(path, check_files=True)
     _need_a_sink(config, path)
-    check_web_config(config)
+    if not left_to_the_unit(str(config.expose.web_config_file), os.environ):
+        check_web_config(config)
     plan = make_plan(config, kernel_fields())
-    check_limits(plan, make_selection(config, plan, layout(plan.by)))
+    try:
+        check_limits(plan, make_selection(config, plan, layout(plan.by)))
+    except ConfigError as error:
+        raise ConfigError([f"{path}: {problem}" for problem in error.problems]) from error
     for text in privilege.missing(config):
         logger.warning("%s", text)
     sys.stdout.write(f"{path}: this configuration can be used\n")

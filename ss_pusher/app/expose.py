@@ -1,6 +1,7 @@
 """The endpoint that is asked rather than pushed to, and what protects it."""
 
 import logging
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, cast
 
@@ -35,7 +36,21 @@ def make_expose(config: Config, address: ListenAddress, clock: Clock) -> ExposeE
     exposition = Exposition(formats, config.interval, clock.monotonic)
     path = config.expose.web_config_file
     guard = Guard(lambda: _protection(path, load_web(path).web), Passwords(late.bcrypt_matches)) if path else None
-    return ExposeEndpoint(exposition, lambda: ExposeServer((address.host, address.port), exposition, guard))
+
+    def listen() -> ExposeServer:
+        server = ExposeServer((address.host, address.port), exposition, guard)
+        _tell(server, protected=guard is not None and not guard.protection().is_none())
+        return server
+
+    return ExposeEndpoint(exposition, listen)
+
+
+def _tell(server: ExposeServer, *, protected: bool) -> None:
+    """Say where we listen, and that everybody may ask where that is so."""
+    where = ListenAddress(server.host, server.port)
+    logger.info("expose: /metrics and /health are served at %s", where)
+    if not protected and not ip_address(server.host).is_loopback:
+        logger.warning("expose: whoever reaches %s may read it; docs/expose.md tells of passwords and TLS", where)
 
 
 def _version(number: str) -> dict[str, str]:

@@ -4,18 +4,19 @@ import logging
 import os
 import resource
 import signal
+import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from prometheus_client import CollectorRegistry
 
 from ss_pusher.app.batch import OwnMetrics, Session
-from ss_pusher.app.job_config import config_of, for_job
+from ss_pusher.app.job_config import config_of, for_job, label_problem, presentable
 from ss_pusher.attribute.process import socket_inodes
 from ss_pusher.batch import outcome, registry
 from ss_pusher.batch.outcome import Outcome
@@ -25,6 +26,7 @@ from ss_pusher.batch.tree import ProcessTree
 from ss_pusher.config import Config
 from ss_pusher.config.values import parse_duration
 from ss_pusher.errors import ConfigError
+from ss_pusher.send.deadline import opened
 
 logger = logging.getLogger("ss_pusher")
 
@@ -48,11 +50,16 @@ class Job:
         *,
         config: str | os.PathLike[str] | None = None,
         labels: Mapping[str, str] | None = None,
-        interval: str | None = None,
+        run_id: str = "",
+        interval: str | float | None = None,
     ) -> None:
-        """`config` is a file; without it SS_PUSHER_CONFIG names it. `interval`, like 15s, also pushes meanwhile."""
-        self.name: Final = name
-        self.labels: Final = dict(labels or {})
+        """`config` is a file; without it SS_PUSHER_CONFIG names it. `run_id` is one more label.
+
+        `interval`, like 15s or a number of seconds, also pushes meanwhile. A `name` that is empty is the program's.
+        """
+        self._told: Final[set[str]] = set()
+        self.name: Final = _text(name) or _program()
+        self.labels = self._items(labels) | ({"run_id": run_id} if _text(run_id) else {})
         self._path: Final = config or os.environ.get(_VARIABLE)
         self._interval: Final = interval
         self._session: Session | None = None
@@ -64,7 +71,7 @@ class Job:
     @cached_property
     def registry(self) -> CollectorRegistry:
         """Metrics that are registered here go with the job's."""
-        return CollectorRegistry()
+        return registry.Registry(self._warn)
 
     def __enter__(self) -> Self:
         self._process = os.getpid()
@@ -75,7 +82,7 @@ class Job:
             self._session.start(_PATIENCE)
             self._handle_sigterm()
         except Exception as error:  # noqa: BLE001 - a job must not fail because its metrics do
-            logger.warning("job %s is not watched: %s", self.name, error)
+            self._warn(f"it is not watched: {error}")
         return self
 
     def __exit__(
@@ -89,35 +96,65 @@ class Job:
         if not self._path:
             raise ConfigError([f"no configuration: give config=, or set {_VARIABLE}"])
         config = config_of(Path(self._path))
-        for_job(config, self.name, self.labels)
         tree = ProcessTree(os.getpid(), partial(socket_inodes, _PROC), with_root=True)
         return Session(
             partial(self._config, config),
-            JobSockets(tree, set, list),
-            interval=parse_duration(self._interval) if self._interval else None,
+            JobSockets(tree, opened, list),
+            interval=self._seconds(),
             baseline=True,
-            own=self._own,
+            own=partial(self._own, config),
             used=time.thread_time,  # the rest of the process is the job
         )
 
+    def _warn(self, words: str) -> None:
+        """Once, however often it is pushed."""
+        if words not in self._told:
+            self._told.add(words)
+            logger.warning("job %s: %s", self.name, words)
+
+    def _items(self, labels: Any) -> dict[Any, Any]:
+        try:
+            return dict(labels or {})
+        except Exception as error:  # noqa: BLE001 - whatever that is
+            self._warn(f"its labels are no mapping, so it goes without them: {error}")
+            return {}
+
+    def _seconds(self) -> float | None:
+        """The interval; None where there is none, or none that can be used."""
+        given = self._interval
+        try:
+            seconds = given if given is None or isinstance(given, int | float) else parse_duration(given)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._warn(f"nothing is pushed before its end: interval {given!r}: {error}")
+            return None
+        if seconds is None or 0 < seconds <= threading.TIMEOUT_MAX:
+            return seconds
+        self._warn(f"nothing is pushed before its end: interval {given!r}: must be more than nothing")
+        return None
+
     def _config(self, config: Config) -> Config:
         """With the labels as they are now; without those that cannot be used."""
-        try:
-            return for_job(config, self.name, self.labels)
-        except ConfigError as error:
-            logger.warning("job %s goes without its labels: %s", self.name, error)
-            return for_job(config, self.name, {})
+        given = {_text(label): _text(value) for label, value in self._items(self.labels).items()}
+        problems = {label: problem for label in given if (problem := label_problem(config, label))}
+        for problem in problems.values():
+            self._warn(f"it goes without a label: {problem}")
+        return for_job(config, self.name, {label: given[label] for label in given.keys() - problems.keys()})
 
-    def _own(self, ended: Outcome | None, began_ms: int) -> OwnMetrics:
+    def _own(self, config: Config, ended: Outcome | None, began_ms: int) -> OwnMetrics:
         blocks = tuple(outcome.blocks(self._began, ended))
         if "registry" not in vars(self):
             return blocks, ()
-        try:
-            others, histograms = registry.blocks(self.registry.collect(), began_ms)
-        except Exception as error:  # noqa: BLE001 - a collector is the job's own code
-            logger.warning("job %s: its registry cannot be read: %s", self.name, error)
-            return blocks, ()
+        configured = self._config(config)
+        keys = (section.grouping_key for section in configured.pushgateway)
+        taken = frozenset().union(configured.external_labels, *keys)
+        others, histograms = registry.blocks(self._registered(), began_ms, labels_taken=taken, warn=self._warn)
         return (*blocks, *others), histograms
+
+    def _registered(self) -> Iterator[Any]:
+        try:
+            yield from self.registry.collect()
+        except Exception as error:  # noqa: BLE001 - the program may have put another in its place
+            self._warn(f"its registry cannot be read: {error!r}")
 
     def _finish(self, exit_code: int) -> None:
         session, self._session = self._session, None
@@ -139,7 +176,7 @@ class Job:
                 )
             )
         except Exception as error:  # noqa: BLE001 - as above
-            logger.warning("job %s: its end cannot be pushed: %s", self.name, error)
+            self._warn(f"its end cannot be pushed: {error}")
 
     def _handle_sigterm(self) -> None:
         if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
@@ -167,6 +204,20 @@ class Job:
         self._finish(SIGNALLED + number)
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
+
+
+def _text(value: object) -> str:
+    """As text for a label; what is None or cannot be written is empty."""
+    try:
+        return "" if value is None else presentable(str(value))
+    except Exception:  # noqa: BLE001 - an object's own __str__
+        return ""
+
+
+def _program() -> str:
+    """What Python runs, by the name of its file."""
+    name = presentable(Path(sys.argv[0]).name) if getattr(sys, "argv", None) else ""
+    return "python" if name in ("", "-c", "-m") else name
 
 
 def _exit_code(error: BaseException | None) -> int:

@@ -1,6 +1,7 @@
 """An agent's configuration as one for a job. Imports little: the job waits for it."""
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -16,13 +17,16 @@ logger = logging.getLogger(__name__)
 
 DEFAULT: Final = Path("/etc/ss-pusher/config.yml")
 """The agent's own, which is asked where none is named."""
+UNNAMED: Final = "job"
+"""The name of a job that has none."""
+_NO_CHARACTER: Final = re.compile("[\ud800-\udfff]")
 FOR_EVER: Final = 1 << 40
 """Ticks that a group is held: what a job moved is told at its end, however long ago that was."""
 
 
 def parse_labels(given: Sequence[str]) -> dict[str, str]:
     """Labels as a command line has them, NAME=VALUE. Raises ConfigError with all that is wrong."""
-    problems = [f"--label {pair}: write NAME=VALUE" for pair in given if not pair.partition("=")[2]]
+    problems = [f"--label {pair}: write NAME=VALUE" for pair in given if "=" not in pair]
     if problems:
         raise ConfigError(problems)
     return dict(pair.split("=", 1) for pair in given)
@@ -42,7 +46,9 @@ def config_of(named: Path | None) -> Config:
     try:
         config = _read(DEFAULT)
     except ConfigError as error:
-        logger.warning("nothing is pushed, as no configuration is named: %s", "; ".join(error.problems))
+        there = ", and the default one cannot be used" if DEFAULT.exists() else ", and there is no default one"
+        why = "; ".join(error.problems)
+        logger.warning("nothing is pushed: no configuration is named (--config)%s: %s", there, why)
         return Config()
     if not _pushes(config):
         logger.warning("nothing is pushed: %s: %s", DEFAULT, _NOWHERE)
@@ -82,22 +88,32 @@ _NOWHERE: Final = "nothing to push to; add remote_write or pushgateway (see ss-p
 def for_job(config: Config, name: str, labels: Mapping[str, str]) -> Config:
     """The configuration with the job's name and labels, and nothing that is the agent's alone.
 
+    A label with an empty value is no label. What is no character is replaced: command lines are bytes.
+
     Raises:
         ConfigError: a label cannot be used.
     """
-    problems = [problem for label in labels if (problem := _problem(config, label))]
+    problems = [problem for label in labels if (problem := label_problem(config, label))]
     if problems:
         raise ConfigError(problems)
+    name = presentable(name) or UNNAMED
+    given = {label: presentable(value) for label, value in labels.items() if value}
     return msgspec.structs.replace(
         config,
-        external_labels={**config.external_labels, **labels, "job": name},
+        external_labels={**config.external_labels, **given, "job": name},
         pushgateway=tuple(msgspec.structs.replace(section, job=name) for section in config.pushgateway),
         limit=msgspec.structs.replace(config.limit, hold=FOR_EVER),
         expose=msgspec.structs.replace(config.expose, listen_address=None),
     )
 
 
-def _problem(config: Config, label: str) -> str:
+def presentable(text: str) -> str:
+    """The text with a replacement character for each byte that was none of UTF-8 (os.fsdecode)."""
+    return _NO_CHARACTER.sub("\ufffd", text)
+
+
+def label_problem(config: Config, label: str) -> str:
+    """Why a job cannot have this label; empty if it can."""
     if label == "job":
         return "label job: is the name of the job, which is given by itself"
     if label in config.group.by:

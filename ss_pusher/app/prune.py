@@ -17,8 +17,8 @@ from ss_pusher.send.prune import prune as prune_groups
 
 logger = logging.getLogger(__name__)
 
-_DEADLINE: Final = 600.0
-"""Seconds: a gateway with a thousand groups takes a third of a second for each change."""
+_TIMEOUT: Final = 60.0
+"""Seconds for each request, where no configuration says how many: a listing may be long."""
 
 
 def prune(url: str, older_than: float, job: str | None, config: Path | None, *, dry_run: bool) -> bool:
@@ -28,8 +28,7 @@ def prune(url: str, older_than: float, job: str | None, config: Path | None, *, 
         ConfigError: the URL or the configuration cannot be used.
     """
     section = _section(url, config)
-    client = make_client(section)
-    deadline = time.monotonic() + _DEADLINE
+    client, timeout = make_client(section), section.timeout
     try:
         pruned = prune_groups(
             client,
@@ -37,7 +36,7 @@ def prune(url: str, older_than: float, job: str | None, config: Path | None, *, 
             older_than=older_than,
             job=job,
             dry_run=dry_run,
-            deadline=deadline,
+            deadline=lambda: time.monotonic() + timeout,
             now=time.time,
         )
     finally:
@@ -46,7 +45,13 @@ def prune(url: str, older_than: float, job: str | None, config: Path | None, *, 
         sys.stdout.write(f"{'would delete' if dry_run else 'deleted'} {_text(group)}\n")
     if pruned.problem:
         logger.error("%s: %s", bare_url(section.url), pruned.problem)
+    elif not pruned.groups:
+        logger.info("%s: nothing to delete: to every group%s somebody pushed since", bare_url(section.url), _of(job))
     return not pruned.problem
+
+
+def _of(job: str | None) -> str:
+    return f" of job {job}" if job else ""
 
 
 def _section(url: str, config: Path | None) -> Pushgateway:
@@ -56,7 +61,7 @@ def _section(url: str, config: Path | None) -> Pushgateway:
     except InvalidError as error:
         raise ConfigError([f"--url: {error}"]) from None
     if config is None:
-        return Pushgateway(url=parsed)
+        return Pushgateway(url=parsed, timeout=_TIMEOUT)
     wanted = bare_url(parsed).rstrip("/")
     for section in read_config(config).pushgateway:
         if bare_url(section.url).rstrip("/") == wanted:

@@ -3,7 +3,6 @@
 import logging
 import os
 import re
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from ss_pusher.app.job_config import config_of, for_job, parse_labels
 from ss_pusher.attribute.cgroup import mount_point
 from ss_pusher.batch import cgroup, process
+from ss_pusher.batch.stderr import Stderr
 from ss_pusher.config import Config
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 _PROC: Final = Path("/proc")
 _PATIENCE: Final = 0.15
 """Seconds that the job waits at most for its sockets to be watched, on a host that is slow or has very many."""
+_LAST_WORDS: Final = 0.2
+"""Seconds for what is said at last, where the push took all of `shutdown_deadline`."""
 _SOCKETS_NAME_CGROUPS: Final = (5, 9)
 """Linux since which a dump tells the cgroups of sockets, and can be asked for those of one."""
 
@@ -43,7 +45,7 @@ class Wish:
     summary: bool
 
 
-def run(wish: Wish, waiting: process.Waiting) -> int:
+def run(wish: Wish, waiting: process.Waiting, stderr: Stderr) -> int:
     """Run the job that waits, and push before this process ends: the job's exit code.
 
     Raises:
@@ -62,12 +64,14 @@ def run(wish: Wish, waiting: process.Waiting) -> int:
         if session:
             session.began = began
         ended = job.wait() if isinstance(job, process.Job) else job
-        duration = time.monotonic() - began_at
+        over = time.monotonic()
+        duration = over - began_at
         if session:
             _finish(session, ended, began, duration)
     if wish.summary:
         seen = session.summary() if session else ""
-        sys.stderr.write(f"{name}: exit code {ended.exit_code} after {duration:.1f} s\n{seen}")
+        stderr.write(f"{config.external_labels['job']}: exit code {ended.exit_code} after {duration:.1f} s\n{seen}")
+    stderr.drain(max(over + config.shutdown_deadline - time.monotonic(), _LAST_WORDS))
     return ended.exit_code
 
 

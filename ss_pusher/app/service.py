@@ -69,6 +69,7 @@ class Service:
         )
         self._ready = False
         self._asked = False
+        self._refused = False
 
     def run(self, stop: StopSignal) -> bool:
         """Tick until `stop` is set, push a last time; whether everything since the start was accepted.
@@ -98,7 +99,11 @@ class Service:
         if not self._ready:
             self._manager.ready()
             self._ready = True
-        self._manager.status(status(self._agent))
+        self._tell_status()
+
+    def _tell_status(self) -> None:
+        refused = "configuration refused; " if self._refused else ""
+        self._manager.status(refused + status(self._agent))
 
     def _awake(self) -> None:
         if self._manager.watchdog:
@@ -115,8 +120,11 @@ class Service:
             for problem in error.problems if isinstance(error, ConfigError) else [str(error)]:
                 logger.error("the new configuration is refused: %s", problem)  # noqa: TRY400 - a trace helps nobody
             logger.warning("the old configuration goes on")
+            self._refused = True
         else:
             self._say("a new configuration: reading")
+            self._refused = False
+        self._tell_status()
         if self._ready:
             self._manager.ready()
 

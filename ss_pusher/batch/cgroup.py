@@ -1,12 +1,16 @@
 """A cgroup of the job's own: the kernel names a socket's cgroup, whichever process holds it (cgroups(7))."""
 
 import os
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 _LIMITS: Final = ("memory.max", "memory.high", "cpu.max", "pids.max")
+_PREFIX: Final = "ss-pusher-run-"
+_ABANDONED: Final = 60.0
+"""Seconds after which an empty cgroup waits for no job any more: a process of that id may be in another namespace."""
 _ROOT_ID: Final = 1
 """What the kernel gives for the root, and on hosts with cgroup v1 only for everything."""
 
@@ -37,8 +41,9 @@ def made_below(directory: Path) -> Iterator[Path | None]:
 
     A cgroup with limits gets none below it: programs read their limits from their own cgroup, and would see none.
     """
-    made = directory / f"ss-pusher-run-{os.getpid()}"
+    made = directory / f"{_PREFIX}{os.getpid()}"
     try:
+        _sweep(directory)
         limited = any((directory / name).read_text().split()[:1] not in ([], ["max"]) for name in _present(directory))
         if not limited:
             made.mkdir()
@@ -47,8 +52,9 @@ def made_below(directory: Path) -> Iterator[Path | None]:
     try:
         yield None if limited else made
     finally:
-        with suppress(OSError):
-            made.rmdir()
+        if not limited:
+            with suppress(OSError):
+                made.rmdir()
 
 
 def moved(process: int, made: Path) -> bool:
@@ -56,7 +62,8 @@ def moved(process: int, made: Path) -> bool:
     try:
         (made / "cgroup.procs").write_text(str(process))
     except OSError:
-        made.rmdir()
+        with suppress(OSError):
+            made.rmdir()
         return False
     return True
 
@@ -70,6 +77,16 @@ def ids(directory: Path) -> list[int]:
     except OSError:
         return []
     return [*found, *(number for child in below for number in ids(child))]
+
+
+def _sweep(directory: Path) -> None:
+    """Remove what earlier runs left, whose jobs went on in the background or which were killed. Raises OSError."""
+    for left in directory.glob(f"{_PREFIX}*"):
+        owner = left.name.removeprefix(_PREFIX)
+        with suppress(OSError):
+            runs = owner != str(os.getpid()) and Path("/proc", owner).exists()
+            if not runs and time.time() - left.stat().st_mtime > _ABANDONED:
+                left.rmdir()  # refused where something runs in it
 
 
 def _present(directory: Path) -> list[str]:

@@ -17,8 +17,13 @@ from contextlib import suppress
 from typing import Final, NamedTuple, NoReturn, Self, TypeAlias
 
 FORWARDED: Final = frozenset(
-    {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2}
+    signal.valid_signals()
+    - {signal.SIGKILL, signal.SIGSTOP}  # cannot be caught
+    - {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP, signal.SIGSYS}  # our own faults
+    - {signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGWINCH, signal.SIGURG}  # the same, or end nobody
+    - {signal.SIGTTIN, signal.SIGTTOU}  # a terminal stops all of our group by itself
 )
+"""All that somebody may send and that would end us, and SIGTSTP and SIGCONT: signal(7)."""
 NOT_FOUND: Final = 127
 NOT_EXECUTABLE: Final = 126
 SIGNALLED: Final = 128
@@ -26,6 +31,9 @@ SIGNALLED: Final = 128
 
 _PR_SET_CHILD_SUBREAPER: Final = 36  # Linux include/uapi/linux/prctl.h
 _SI_KERNEL: Final = 0x80  # Linux include/uapi/asm-generic/siginfo.h
+_TERMINALS: Final = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGHUP)
+_STREAMS: Final = 3
+_FIRST_BYTES: Final = 80  # in which bash looks for a NUL, too
 _KIBIBYTE: Final = 1024  # ru_maxrss is in these: getrusage(2)
 # Python ignores them for itself, and what is ignored stays so across exec: signal(7).
 _PYTHON_IGNORES: Final = (signal.SIGPIPE, signal.SIGXFSZ)
@@ -50,14 +58,18 @@ class Job:
         """Forward signals and reap whoever ends, until the job does. To be called on the main thread."""
         resident, cpu = 0, 0.0
         while True:
-            for pid, status, used in _reaped():
+            for pid, status, used in _changed():
+                if os.WIFSTOPPED(status):
+                    if pid == self.pid:
+                        _stop_too()
+                    continue
                 resident = max(resident, used.ru_maxrss * _KIBIBYTE)
                 cpu += used.ru_utime + used.ru_stime
                 if pid == self.pid:
                     code = os.waitstatus_to_exitcode(status)
                     return Ended(code if code >= 0 else SIGNALLED - code, resident, cpu)
             received = signal.sigwaitinfo({*FORWARDED, signal.SIGCHLD})
-            if received.si_signo != signal.SIGCHLD and not _came_to_both(received):
+            if received.si_signo != signal.SIGCHLD and not _concerns_us_alone(received):
                 with suppress(ProcessLookupError):
                     os.kill(self.pid, received.si_signo)
 
@@ -122,7 +134,8 @@ class Waiting:
         if not number:
             return Job(self.pid)
         os.waitpid(self.pid, 0)
-        sys.stderr.write(f"ss-pusher: cannot run {self._command[0]}: {os.strerror(number)}\n")
+        why = "cannot execute binary file" if number == errno.ENOEXEC else os.strerror(number)
+        sys.stderr.write(f"ss-pusher: cannot run {self._command[0]}: {why}\n")
         return Ended(NOT_FOUND if number == errno.ENOENT else NOT_EXECUTABLE)
 
     def __enter__(self) -> Self:
@@ -137,6 +150,18 @@ class Waiting:
     def _close(self) -> None:
         os.close(self._go)
         os.close(self._failed)
+
+
+def open_closed_streams() -> None:
+    """Whichever of stdin, stdout and stderr is closed becomes /dev/null here, and stays closed for the job.
+
+    Else the next socket would be one of them. Python lets nothing that it opens go across exec.
+    """
+    for descriptor in range(_STREAMS):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest that is free: open(2)
 
 
 def let_go_of_streams() -> None:
@@ -165,28 +190,57 @@ def _become(command: Sequence[str], mask: Mask, go: int, failed: int) -> NoRetur
 
 
 def _execute(command: Sequence[str]) -> NoReturn:
+    if not command[0]:
+        raise FileNotFoundError(errno.ENOENT, "")  # Python would have a ValueError
     try:
         os.execvp(command[0], [*command])  # noqa: S606 - no shell is wanted
     except OSError as error:
         if error.errno != errno.ENOEXEC:
             raise
     # A script without a #! line: exec(3) has execvp give it to the shell.
-    os.execv("/bin/sh", ["/bin/sh", shutil.which(command[0]) or command[0], *command[1:]])  # noqa: S606 - the same
+    path = shutil.which(command[0]) or command[0]
+    if _is_binary(path):
+        raise OSError(errno.ENOEXEC, "")
+    os.execv("/bin/sh", ["/bin/sh", path, *command[1:]])  # noqa: S606 - the same
 
 
-def _reaped() -> list[tuple[int, int, resource.struct_rusage]]:
-    """Every child that has ended, ours or inherited: process id, wait status, usage."""
-    ended: list[tuple[int, int, resource.struct_rusage]] = []
+def _is_binary(path: str) -> bool:
+    """Whether its first line holds a NUL, as sh's description in POSIX lets shells tell. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return b"\0" in os.read(descriptor, _FIRST_BYTES).partition(b"\n")[0]
+    finally:
+        os.close(descriptor)
+
+
+def _changed() -> list[tuple[int, int, resource.struct_rusage]]:
+    """Every child that has ended or stopped, ours or inherited: process id, wait status, usage."""
+    changed: list[tuple[int, int, resource.struct_rusage]] = []
     with suppress(ChildProcessError):
-        while (child := os.wait4(-1, os.WNOHANG))[0]:
-            ended.append(child)
-    return ended
+        while (child := os.wait4(-1, os.WNOHANG | os.WUNTRACED))[0]:
+            changed.append(child)
+    return changed
 
 
-def _came_to_both(received: signal.struct_siginfo) -> bool:
-    """Whether a terminal sent it: Ctrl-C reaches the whole foreground group, and the job is in ours.
+def _stop_too() -> None:
+    """Stop as the job did, so that the shell that waits for us has its terminal again; its `fg` continues both.
 
-    When a terminal hangs up, its kernel tells the leader of the session alone.
+    Without a terminal there is no such shell, and whoever continues the job may not think of us.
     """
-    leads = received.si_signo == signal.SIGHUP and os.getsid(0) == os.getpid()
-    return received.si_code == _SI_KERNEL and not leads
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return
+    if signal.SIGCONT not in signal.sigpending():
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def _concerns_us_alone(received: signal.struct_siginfo) -> bool:
+    """Whether the job has it by itself: Ctrl-C reaches the whole foreground group, and the job is in ours.
+
+    When a terminal hangs up, its kernel tells the leader of the session alone. A limit of CPU time is each process'
+    own, but a timer that we inherit (alarm(2)) was meant for the job.
+    """
+    if received.si_code != _SI_KERNEL or (received.si_signo == signal.SIGHUP and os.getsid(0) == os.getpid()):
+        return False
+    return received.si_signo in (*_TERMINALS, signal.SIGXCPU)

@@ -15,8 +15,11 @@ _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # PyYAML ca
 _QUOTED: Final = re.compile(r" ?(['\"])[^'\" ][^'\"]+\1")
 
 
-def compose(data: bytes, name: str) -> yaml.MappingNode:
-    """The document's root. `name` is how errors call the file. Raises ConfigError."""
+def compose(data: bytes, name: str, *, may_be_empty: bool = False) -> yaml.MappingNode:
+    """The document's root. `name` is how errors call the file. Raises ConfigError.
+
+    `may_be_empty`: what holds nothing is a mapping without keys, as Prometheus takes its web configuration file.
+    """
     text = _decode(data, name)
     try:
         _check_shape(text, name)
@@ -30,9 +33,13 @@ def compose(data: bytes, name: str) -> yaml.MappingNode:
         line = data.count(b"\n", 0, error.position) + 1
         raise ConfigError([f"{name}:{line}: holds a character that YAML does not allow: {error.reason}"]) from None
     if root is None or root.tag == "tag:yaml.org,2002:null":
+        if may_be_empty:
+            start = yaml.Mark(name, 0, 0, 0, None, 0)
+            return yaml.MappingNode("tag:yaml.org,2002:map", [], start, start)
         raise ConfigError([f"{name}: is empty; `ss-pusher sample-config` prints a configuration to begin with"])
     if not isinstance(root, yaml.MappingNode):
-        raise ConfigError([f"{name}:{root.start_mark.line + 1}: expects keys with values, like `interval: 15s`"])
+        like = "" if may_be_empty else ", like `interval: 15s`"
+        raise ConfigError([f"{name}:{root.start_mark.line + 1}: expects keys with values{like}"])
     return root
 
 

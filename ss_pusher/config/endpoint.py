@@ -263,7 +263,7 @@ def _no_second_job(grouping_key: Mapping[str, str]) -> Iterator[tuple[Steps, str
 
 
 class Pushgateway(Endpoint, frozen=True, kw_only=True):
-    """A Pushgateway. Each push replaces the whole group."""
+    """A Pushgateway. Each push of the agent replaces the whole group; docs/batch.md has what a job's does."""
 
     url: Annotated[HttpUrl, Meta(description="The Pushgateway's own URL.", examples=["http://127.0.0.1:9091"])]
     job: Annotated[Name, Meta(description="The label job of the group.")] = "ss_pusher"

@@ -9,10 +9,23 @@ from ss_pusher.config.invalid import InvalidError
 
 _VARIABLE: Final = re.compile(r"\$\$|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})?")
 
+_OF_THE_UNIT: Final = ("CREDENTIALS_DIRECTORY", "STATE_DIRECTORY")
+"""What systemd sets for a unit, and nobody for the shell in which its configuration is checked (systemd.exec(5))."""
 
-def variables(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment, and HOSTNAME, which shells set but do not export; an empty one would be all hosts' name."""
-    return {**environment, "HOSTNAME": environment.get("HOSTNAME") or uname().nodename}
+
+def variables(environment: Mapping[str, str], *, outside: bool = False) -> dict[str, str]:
+    """The environment, and HOSTNAME, which shells set but do not export; an empty one would be all hosts' name.
+
+    `outside` of a unit, `${NAME}` stands for itself where only the unit knows better.
+    """
+    themselves = [f"${{{name}}}" for name in _OF_THE_UNIT] if outside else []
+    hostname = environment.get("HOSTNAME") or uname().nodename
+    return {**environment, "HOSTNAME": hostname, **dict(zip(themselves, themselves, strict=True))}
+
+
+def left_to_the_unit(text: str, environment: Mapping[str, str]) -> str:
+    """The variable in a text that only the unit knows; empty when there is none."""
+    return next((name for name in _OF_THE_UNIT if name not in environment and f"${{{name}}}" in text), "")
 
 
 def expand(text: str, known: Mapping[str, str]) -> str:
@@ -32,8 +45,12 @@ def _replacement(match: re.Match[str], known: Mapping[str, str]) -> str:
         raise InvalidError("has a ${ that begins no variable; write ${NAME}, or $${ for the characters themselves")
     value = known.get(name)
     if value is None and default is None:
+        if match[0] in known:
+            return known[match[0]]
         if name == "CREDENTIALS_DIRECTORY":
             raise InvalidError(f"uses {name}, which is not set; systemd sets it for a unit with LoadCredential=")
+        if name == "STATE_DIRECTORY":
+            raise InvalidError(f"uses {name}, which is not set; systemd sets it for a unit with StateDirectory=")
         raise InvalidError(f"uses the variable {name}, which is not set; set it, or write ${{{name}:-default}}")
     if value and not value.isascii():
         try:

@@ -1,6 +1,5 @@
 """The bytes of a file, and how a remark on a place in it is told."""
 
-import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,23 +9,26 @@ from ss_pusher.config.convert import Remark
 from ss_pusher.config.document import MAX_BYTES
 from ss_pusher.config.section import Steps
 from ss_pusher.errors import ConfigError
+from ss_pusher.files import read_file
 
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_.$-]+")
 
 
 def read(path: Path) -> tuple[bytes, int]:
-    """The file's bytes, a little more than allowed at most, and its mode. Raises ConfigError."""
+    """The file's bytes and its mode. Raises ConfigError."""
     try:
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1), os.fstat(file.fileno()).st_mode
+        return read_file(path, MAX_BYTES)
     except FileNotFoundError:
         raise ConfigError([f"{path}: there is no such file"]) from None
-    except IsADirectoryError:
-        raise ConfigError([f"{path}: is a directory; name the file in it"]) from None
-    except PermissionError:
-        raise ConfigError([f"{path}: may not be read by this user"]) from None
     except (OSError, ValueError) as error:
-        raise ConfigError([f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}"]) from None
+        raise ConfigError([f"{path}: {unreadable(error)}"]) from None
+
+
+def unreadable(error: OSError | ValueError) -> str:
+    """Why a file cannot be read, after its name."""
+    if isinstance(error, PermissionError):
+        return "may not be read by this user"
+    return f"cannot be read: {getattr(error, 'strerror', None) or error}"
 
 
 def told(name: str, remarks: Iterable[Remark]) -> list[str]:

@@ -5,19 +5,25 @@ import stat
 from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ss_pusher.config.convert import Walk, Written, convert
 from ss_pusher.config.document import compose, has_key
-from ss_pusher.config.expand import variables
-from ss_pusher.config.file import read, told
+from ss_pusher.config.expand import left_to_the_unit, variables
+from ss_pusher.config.file import read, told, unreadable
 from ss_pusher.config.invalid import suggestion
 from ss_pusher.config.schema import Config, Group
-from ss_pusher.config.secrecy import warn_of_exposed_files
+from ss_pusher.config.secrecy import exposure, warn_of_exposed_files
 from ss_pusher.config.secret import Url
 from ss_pusher.config.ss_exporter_schema import ROOT
-from ss_pusher.config.values import FILE, METRIC, RANKING, RANKINGS, SECRET, SECRET_FILE
+from ss_pusher.config.values import DIRECTORY, FILE, METRIC, RANKING, RANKINGS, SECRET, SECRET_FILE
 from ss_pusher.errors import ConfigError
+from ss_pusher.files import MAX_PEM, open_to_others, read_file, read_secret
+
+_UNITS_WAIT: Final = 30
+"""Seconds that the units in systemd/ give the agent to end."""
+_PEM_FILES: Final = ("ca_file", "cert_file", "key_file")
+"""The keys of files that hold certificates or keys; other files hold one secret, or a name."""
 
 
 class Loaded(NamedTuple):
@@ -39,7 +45,7 @@ def load(
     Args:
         path: The file. Relative paths inside are taken from its directory.
         metric_names: All metrics there are, to check the named ones against; empty: not checked.
-        check_files: Whether a secret's or certificate's file that cannot be opened is an error now. They are read only
+        check_files: Whether a secret's or certificate's file that cannot be used is an error now. They are read only
             when they are used, and may come later.
         environment: Where ${VAR} comes from.
 
@@ -47,7 +53,7 @@ def load(
         ConfigError: With every problem of the file.
     """
     data, mode = read(path)
-    return parse(
+    loaded = parse(
         data,
         str(path),
         directory=path.parent,
@@ -56,6 +62,8 @@ def load(
         environment=environment,
         readable_by_all=bool(mode & stat.S_IROTH),
     )
+    exposed = exposure(path, in_the_open=True)
+    return loaded._replace(warnings=(f"{path}: {exposed}", *loaded.warnings)) if exposed else loaded
 
 
 def parse(
@@ -69,7 +77,7 @@ def parse(
     readable_by_all: bool = False,
 ) -> Loaded:
     """The same for the bytes of a file; `name` is how errors call it. Raises ConfigError."""
-    walk = Walk(name, directory, variables(environment))
+    walk = Walk(name, directory, variables(environment, outside=check_files))
     root = compose(data, name)
     if has_key(root, ROOT):
         advice = f"`ss-pusher convert-config {name}` prints one of ours that does the same"
@@ -78,7 +86,8 @@ def parse(
     if metric_names:
         _check_metrics(walk, metric_names)
     if check_files:
-        _check_files(walk)
+        _check_files(walk, environment)
+        _check_spool(walk)
     if walk.problems or config is None:
         raise ConfigError(told(name, walk.problems))
     _warn(config, walk, readable_by_all=readable_by_all)
@@ -95,22 +104,43 @@ def _check_metrics(walk: Walk, names: Collection[str]) -> None:
             walk.problem(steps, f"{raw!r} is no metric of ss_pusher{suggestion(value, names)}")
 
 
-def _check_files(walk: Walk) -> None:
+def _check_files(walk: Walk, environment: Mapping[str, str]) -> None:
+    said: set[str] = set()
     for steps, kind, raw, path in walk.written:
-        if kind in (FILE, SECRET_FILE) and (trouble := _trouble(path)):
+        if unknown := left_to_the_unit(raw, environment):
+            if unknown not in said:
+                walk.warning(steps, f"uses {unknown}, which is not set here, but in a unit; no file in it is checked")
+            said.add(unknown)
+        elif kind in (FILE, SECRET_FILE) and (trouble := _trouble(path, is_pem=steps[-1] in _PEM_FILES)):
             # What does not begin like a path may be the secret itself, put under the wrong key.
             shown = f"{raw!r} " if raw.startswith(("/", "$")) else ""
             walk.problem(steps, shown + trouble)
 
 
-def _trouble(path: Path) -> str:
+def _check_spool(walk: Walk) -> None:
+    """Say of a directory that is there already who else could put another spool in its place."""
+    for steps, kind, _, directory in walk.written:
+        if kind is DIRECTORY and directory and (found := _danger(directory)):
+            walk.warning(steps, f"is not safe: {found}")
+
+
+def _danger(directory: Path) -> str:
     try:
-        status = path.stat()
-    except OSError as error:
-        return f"cannot be used: {error.strerror}"
-    if stat.S_ISDIR(status.st_mode):
-        return "is a directory; name the file in it"
-    return "" if os.access(path, os.R_OK) else "may not be read by this user"
+        user = os.geteuid() or directory.stat().st_uid  # root may ask for the user that the agent runs as
+        return open_to_others(directory, user)
+    except OSError:  # it is made at the start, or only the agent's user may go there
+        return ""
+
+
+def _trouble(path: Path, *, is_pem: bool) -> str:
+    try:
+        if is_pem:
+            read_file(path, MAX_PEM)
+        else:
+            read_secret(path)
+    except (OSError, ValueError) as error:
+        return unreadable(error)
+    return ""
 
 
 def _warn(config: Config, walk: Walk, *, readable_by_all: bool) -> None:
@@ -120,6 +150,8 @@ def _warn(config: Config, walk: Walk, *, readable_by_all: bool) -> None:
             inline[0], "holds a secret, and every user may read this file; use a file of its own, or chmod o-r"
         )
     warn_of_exposed_files(walk)
+    if config.shutdown_deadline > _UNITS_WAIT:
+        walk.warning(("shutdown_deadline",), f"is more than the {_UNITS_WAIT} s that the units wait (TimeoutStopSec=)")
     if config.expose.web_config_file and not config.expose.listen_address:
         walk.warning(("expose", "web_config_file"), "has no effect without expose.listen_address")
     if config.metrics.preset == "ss_exporter" and config.group.by != Group().by:

@@ -12,7 +12,8 @@ _HEAD: Final = """\
 # Configuration
 
 Every key of the YAML file that `--config` names. `ss-pusher sample-config` prints a file to begin with, and
-`ss-pusher check-config FILE` names every mistake in one, with its line. Unknown and repeated keys are mistakes.
+`ss-pusher check-config FILE` names every mistake in one, with its line where it stands in one. Unknown and
+repeated keys are mistakes.
 
 This page is made from the schema in `ss_pusher/config/`, by `make docs`.
 
@@ -100,10 +101,11 @@ def _anchor(heading: str) -> str:
 
 def _limits(form: Shape) -> str:
     limits = []
+    written = form.kind.plain if form.kind else str
     for meta in form.metas:
         limits += [f"more than {meta.gt}"] if meta.gt is not None else []
-        limits += [f"at least {meta.ge}"] if meta.ge is not None else []
-        limits += [f"at most {meta.le}"] if meta.le is not None else []
+        limits += [f"at least {written(meta.ge)}"] if meta.ge is not None else []
+        limits += [f"at most {written(meta.le)}"] if meta.le is not None else []
     return "".join(f", {limit}" for limit in limits)
 
 

@@ -224,6 +224,8 @@ def _external_labels_are_free(external_labels: Mapping[str, str], by: tuple[str,
     for label, value in external_labels.items():
         if label in by:
             yield ("external_labels", label), "is also in group.by; give one of them another name"
+        if "\0" in value:
+            yield ("external_labels", label), "holds a NUL character, which servers refuse or cut"
         if not value:
             yield ("external_labels", label), "is empty, which means no label at all; leave it out"
 
@@ -245,7 +247,9 @@ def _names_differ(endpoints: tuple[RemoteWrite, ...]) -> Problems:
 class Config(Section, frozen=True, kw_only=True):
     """The whole file. An empty mapping, `{}`, means every default, and nowhere to send to."""
 
-    interval: Annotated[Duration, Meta(description="How often the sockets are read and pushed.", gt=0)] = 15.0
+    interval: Annotated[Duration, Meta(description="How often the sockets are read and pushed.", ge=0.01, le=86400)] = (
+        15.0
+    )
     external_labels: Annotated[
         Mapping[LabelName, str],
         Meta(
@@ -277,7 +281,7 @@ class Config(Section, frozen=True, kw_only=True):
         Meta(description="Servers that take Prometheus remote write. The keys are Prometheus' own."),
     ] = ()
     pushgateway: Annotated[
-        tuple[Pushgateway, ...], Meta(description="Pushgateways. Each push replaces the whole group.")
+        tuple[Pushgateway, ...], Meta(description="Pushgateways. Each push of the agent replaces the whole group.")
     ] = ()
     expose: Annotated[Expose, Meta(description="For those who can be scraped after all.")] = Expose()
     spool: Annotated[Spool, Meta(description="Where samples wait for an endpoint that is away.")] = Spool()

@@ -1,4 +1,4 @@
-"""Files of secrets that every user of this host may read or replace."""
+"""Files that every user of this host may read or replace."""
 
 import stat
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ from ss_pusher.config.convert import Walk
 from ss_pusher.config.values import SECRET_FILE, WEB_CONFIG
 
 _RIGHT: Final = "; chmod 600 would be right, or systemd's LoadCredential="
+_RIGHT_IN_THE_OPEN: Final = "; chmod o-w would be right"
 
 
 def warn_of_exposed_files(walk: Walk) -> None:
@@ -21,11 +22,11 @@ def warn_of_exposed_files(walk: Walk) -> None:
             walk.warning(written.steps, found)
 
 
-def exposure(path: Path) -> str:
+def exposure(path: Path, *, in_the_open: bool = False) -> str:
     """What every user may do with a file, and what would be right; empty when that is nothing.
 
-    A file that cannot be seen, or that lies where others cannot go, is no matter. Access lists are not looked at: they
-    show in the mode of the group.
+    What is `in_the_open` may be read by all. A file that cannot be seen, or that lies where others cannot go, is no
+    matter. Access lists are not looked at: they show in the mode of the group.
     """
     try:
         absolute, real = path.absolute(), path.resolve(strict=True)
@@ -34,11 +35,13 @@ def exposure(path: Path) -> str:
         replaceable = next(_open_for_writing({*absolute.parents, *real.parents}), None)
     except (OSError, RuntimeError):  # RuntimeError: symbolic links in a circle
         return ""
-    may = [what for what, bit in (("read", stat.S_IROTH), ("changed", stat.S_IWOTH)) if mode & bit and open_to_all]
+    feared = {"read": 0 if in_the_open else stat.S_IROTH, "changed": stat.S_IWOTH}
+    may = [what for what, bit in feared.items() if mode & bit and open_to_all]
+    right = _RIGHT_IN_THE_OPEN if in_the_open else _RIGHT
     if may:
-        return f"every user may have {path} {' and '.join(may)} (its mode is {stat.S_IMODE(mode):04o}){_RIGHT}"
+        return f"every user may have {path} {' and '.join(may)} (its mode is {stat.S_IMODE(mode):04o}){right}"
     if replaceable:
-        return f"every user may put another file in the place of {path}, since {replaceable} is open to all{_RIGHT}"
+        return f"every user may put another file in the place of {path}, since {replaceable} is open to all{right}"
     return ""
 
 

@@ -43,7 +43,10 @@ _DURATION: Final = re.compile("".join(rf"(?:([0-9]{{1,12}}){unit})?" for unit in
 _LONGEST_MS: Final = 100 * _DURATION_UNITS["y"]
 
 _SIZE_UNITS: Final = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-_SIZE: Final = re.compile(rf"([0-9]{{1,12}}) ?({'|'.join(_SIZE_UNITS)})")
+_DIGITS_OF_SIZE: Final = 12
+_SIZE: Final = re.compile(rf"([0-9]{{1,{_DIGITS_OF_SIZE}}}) ?({'|'.join(_SIZE_UNITS)})")
+_LONG_SIZE: Final = re.compile(rf"[0-9]+ ?({'|'.join(_SIZE_UNITS)})")
+_LARGEST: Final = 10**18 - 1
 
 _LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _METRIC: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
@@ -90,6 +93,8 @@ def format_duration(seconds: float) -> str:
 def parse_size(text: str) -> int:
     """Bytes from 64MiB, 1MB or 1048576."""
     match = _SIZE.fullmatch(text)
+    if match is None and _LONG_SIZE.fullmatch(text):
+        raise InvalidError(f"is too large; at most {_DIGITS_OF_SIZE} digits may stand before the unit")
     if match is None:
         raise InvalidError("is no size; write one like 64MiB or 1MB")
     return int(match[1]) * _SIZE_UNITS[match[2]]
@@ -105,8 +110,10 @@ def format_size(size: int) -> str:
 
 def parse_integer(text: str) -> int:
     """A whole number in decimal."""
-    if not re.fullmatch(r"-?[0-9]{1,18}", text):
+    if not re.fullmatch(r"-?[0-9]+", text):
         raise InvalidError("is no whole number")
+    if len(text.lstrip("-")) > len(str(_LARGEST)):
+        raise InvalidError(f"is too large; whole numbers go up to {_LARGEST}")
     return int(text)
 
 

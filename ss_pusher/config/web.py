@@ -17,7 +17,11 @@ from ss_pusher.config.values import FilePath, HeaderValue, Kind, Name, SecretFil
 from ss_pusher.errors import ConfigError
 
 _BCRYPT: Final = re.compile(r"\$2[aby]\$(0[4-9]|1[0-9]|2[0-9]|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
-_NEEDS: Final = "needs the package bcrypt; pip install 'ss_pusher[expose]' gets it"
+_NEEDS: Final = (
+    "needs the package bcrypt beside ss_pusher; `pip install bcrypt` or `pipx inject ss_pusher bcrypt` gets it"
+)
+_COSTLIEST: Final = 20
+"""Each step doubles the time that a login takes, and nobody else's password is looked at meanwhile."""
 _INLINE: Final = "write it into a file of its own, and name that"
 _ANSWERS: Final = {"X-Content-Type-Options": ("nosniff",), "X-Frame-Options": ("deny", "sameorigin")}
 _PROVING: Final = "RequireAndVerifyClientCert"
@@ -39,6 +43,10 @@ def parse_bcrypt(text: str) -> Secret:
     """A password's hash as htpasswd -B writes it."""
     if not _BCRYPT.fullmatch(text):
         raise InvalidError("is no bcrypt hash; `htpasswd -nBC 10 \"\" | tr -d ':\\n'` makes one")
+    if int(text[4:6]) > _COSTLIEST:
+        raise InvalidError(
+            f"has the cost {text[4:6]}, so that a login would take minutes; 10 is usual, and {_COSTLIEST} the most"
+        )
     return Secret(text)
 
 
@@ -166,7 +174,7 @@ def load_web(path: Path) -> LoadedWeb:
     """
     name = str(path)
     walk = Walk(name, path.parent, None)
-    web = convert(compose(read(path)[0], name), Web, walk)
+    web = convert(compose(read(path)[0], name, may_be_empty=True), Web, walk)
     if walk.problems or web is None:
         raise ConfigError(told(name, walk.problems))
     if web.tls_server_config.client_auth_type == "RequestClientCert":

@@ -17,12 +17,14 @@ class Block:
     """Families that share their label sets. `values[f, s]` is family f's sample of label set s; NaN: it has none.
 
     `start_ms` is when each label set's counters began, in milliseconds of Unix time; it says nothing of gauges.
+    `foreign` is what the job's own code made, and what a Pushgateway may refuse while it would take the rest.
     """
 
     families: tuple[Family, ...]
     labels: tuple[Labels, ...]
     values: F64  # [families, label sets]
     start_ms: I64  # [label sets]
+    foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class NativeBuckets:
 class HistogramBlock:
     """One histogram. `counts` are per bucket, not cumulative; the last is above every bound. Bounds are inclusive.
 
-    `native` holds the same observations in other buckets, for receivers that take these.
+    `native` holds the same observations in other buckets, for receivers that take these. `foreign` is as in `Block`.
     """
 
     family: Family
@@ -53,6 +55,7 @@ class HistogramBlock:
     sums: F64  # [label sets]
     start_ms: I64  # [label sets]
     native: NativeBuckets | None = None
+    foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True)

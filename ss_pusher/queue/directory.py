@@ -1,6 +1,7 @@
 """The directory of a spool: who may have it, and what other processes may leave in it."""
 
 import fcntl
+import logging
 import os
 import stat
 import time
@@ -10,8 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from ss_pusher.errors import SpoolError
+from ss_pusher.files import open_to_others
 from ss_pusher.model import Request
 from ss_pusher.queue.record import headers, pack, read_body
+
+logger = logging.getLogger(__name__)
 
 _INCOMING: Final = "incoming"
 _LOCK: Final = "lock"
@@ -22,13 +26,13 @@ _OTHERS_MAY_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 def open_directory(path: Path) -> tuple[int, int]:
     """Descriptors of the directory, made where it is not there, and of its lock. Raises SpoolError.
 
-    The directory itself must not be a link, and nobody else may write to it; what is above it is the user's choice.
+    The directory itself must not be a link, and nobody else may write to it. If others could put another one in its
+    place, the log says so: in a container nobody else may be there.
     """
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        directory = os.open(path, _OPEN_DIRECTORY)
+        directory = _made(path)
     except OSError as error:
-        raise SpoolError(f"the spool {path}: {error.strerror}") from error
+        raise _unusable(path, error) from error
     try:
         return directory, _lock(path, directory)
     except SpoolError:
@@ -36,14 +40,37 @@ def open_directory(path: Path) -> tuple[int, int]:
         raise
 
 
+def _made(path: Path) -> int:
+    """A descriptor of a directory that is made where it is not there, and all above it. Raises OSError.
+
+    `Path.mkdir` would say of a link to what may not be seen that the file exists.
+    """
+    for directory in (*reversed(path.parents), path):
+        if not os.path.lexists(directory):
+            with suppress(FileExistsError):
+                directory.mkdir(mode=0o700)
+    return os.open(path, _OPEN_DIRECTORY)
+
+
+def _unusable(path: Path, error: OSError) -> SpoolError:
+    who = f" for user {os.geteuid()}" if isinstance(error, PermissionError) else ""
+    return SpoolError(f"the spool {path}: {error.strerror or error}{who}")
+
+
 def _lock(path: Path, directory: int) -> int:
+    try:
+        found = open_to_others(path.parent, os.geteuid())
+    except OSError as error:
+        raise _unusable(path, error) from error
+    if found:
+        logger.warning("the spool %s is not safe: %s", path, found)
     status = os.fstat(directory)
     if status.st_uid != os.geteuid() or status.st_mode & _OTHERS_MAY_WRITE:
         raise SpoolError(f"the spool {path} must belong to user {os.geteuid()}, and nobody else may write to it")
     try:
         lock = open_file(directory, _LOCK, os.O_RDWR | os.O_CREAT)
     except OSError as error:
-        raise SpoolError(f"the spool {path}: {error.strerror or error}") from error
+        raise _unusable(path, error) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -78,14 +105,13 @@ def deposit(path: Path, requests: Iterable[Request]) -> None:
     """Leave requests for the process that has the spool in `path`, or that will have it. Raises SpoolError."""
     incoming = path / _INCOMING
     try:
-        incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
-        directory = os.open(incoming, _OPEN_DIRECTORY)
+        directory = _made(incoming)
         try:
             write_whole(directory, f"{time.time_ns():020}-{os.getpid()}", b"".join(map(pack, requests)))
         finally:
             os.close(directory)
     except OSError as error:
-        raise SpoolError(f"the spool {path}: {error.strerror or error}") from error
+        raise _unusable(path, error) from error
 
 
 def deposited(directory: int) -> Iterator[Request]:

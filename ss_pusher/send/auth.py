@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
+from ss_pusher.files import read_secret
 from ss_pusher.send.exchange import Call
 from ss_pusher.send.http import Authorize
 from ss_pusher.send.tls import stamp
@@ -25,15 +26,13 @@ class SecretFile:
         self._secret = ""
 
     def __call__(self) -> str:
-        """The secret. Raises OSError or ValueError where it cannot be read."""
+        """The secret. Raises OSError where it cannot be used, and says what is wrong with this file of ours."""
         current = stamp(self._path)
         if current is None or current != self._stamp:
             try:
-                self._secret = self._path.read_text(encoding="utf-8").strip()
+                self._secret = read_secret(self._path)
             except OSError as error:
-                raise OSError(f"cannot read {self._path}: {error.strerror}") from error
-            except UnicodeDecodeError:
-                raise ValueError(f"cannot read {self._path}: it is not UTF-8") from None
+                raise OSError(f"nothing was sent: cannot read {self._path}: {error.strerror}") from error
             self._stamp = current
         return self._secret
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from ss_pusher.files import read_file, read_secret
 from ss_pusher.send.exchange import Answer, Call
 from ss_pusher.send.http import Client
 from ss_pusher.send.sigv4 import AwsKeys, sign
@@ -23,6 +24,7 @@ INSTANCE: Final = "http://169.254.169.254"
 _ROLES: Final = "/latest/meta-data/iam/security-credentials/"
 _RENEW_BEFORE: Final = 300.0
 _MAX_ANSWER: Final = 64 << 10
+_MAX_FILE: Final = 1 << 20
 
 
 class AwsKeyChain:
@@ -78,9 +80,12 @@ class AwsKeyChain:
     def _of_profile(self) -> AwsKeys | None:
         parser = ConfigParser(interpolation=None)
         try:
-            if not parser.read(self._file, encoding="utf-8"):
-                return None
-        except Error:
+            parser.read_string(read_file(self._file, _MAX_FILE)[0].decode())
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            return None
+        except OSError as error:
+            raise OSError(f"cannot read {self._file}: {error.strerror}") from error
+        except (Error, UnicodeDecodeError):
             raise ValueError(f"{self._file} is not a file of AWS credentials") from None
         section = parser[self._profile] if parser.has_section(self._profile) else {}
         if "aws_access_key_id" not in section or "aws_secret_access_key" not in section:
@@ -95,7 +100,7 @@ class AwsKeyChain:
             return None
         headers = {}
         if file := self._environment.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"):
-            headers["Authorization"] = Path(file).read_text(encoding="utf-8").strip()
+            headers["Authorization"] = read_secret(Path(file))
         elif token := self._environment.get("AWS_CONTAINER_AUTHORIZATION_TOKEN"):
             headers["Authorization"] = token
         return _keys(self._ask(Call("GET", url, headers), deadline))

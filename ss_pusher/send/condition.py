@@ -20,7 +20,7 @@ class Condition(Enum):
 
     UNKNOWN = "is not known yet"
     ACCEPTING = "accepts what is sent"
-    RETRYING = "is not there for now; all is kept and tried again"
+    RETRYING = "takes nothing for now; all is kept and tried again"
     HELD = "refuses what somebody has to mend; all is kept and tried again slowly"
     REJECTING = "refuses what is sent, and it is dropped"
 

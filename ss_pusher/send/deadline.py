@@ -5,16 +5,26 @@ ever. Here each operation gets only what is left until the deadline. CPython's o
 a TLS handshake, a TLS record that comes in pieces) already bound their sum.
 """
 
+import os
 import queue
 import socket
 import ssl
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 Address: TypeAlias = tuple[Any, ...]
 Found: TypeAlias = list[tuple[socket.AddressFamily, Address]]
+
+_opened: Final[deque[int]] = deque(maxlen=1024)
+"""The inodes of the process' latest connections, whoever opened them: more than are ever open at once."""
+
+
+def opened() -> set[int]:
+    """The inodes of the connections that were opened here and may be open: no job's, though its process holds them."""
+    return set(_opened.copy())
 
 
 class Deadline:
@@ -114,6 +124,7 @@ def connect(host: str, port: int, deadline: Deadline) -> DeadlineSocket:
     for index, (family, address) in enumerate(found):
         share = deadline.remaining() / (len(found) - index)
         sock = DeadlineSocket(family, socket.SOCK_STREAM)
+        _opened.append(os.fstat(sock.fileno()).st_ino)
         try:
             sock.settimeout(share)
             sock.connect(address)

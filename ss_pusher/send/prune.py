@@ -38,15 +38,15 @@ def prune(
     older_than: float,
     job: str | None,
     dry_run: bool,
-    deadline: float,
+    deadline: Callable[[], float],
     now: Callable[[], float],
 ) -> Pruned:
     """Delete from the gateway at `url` the groups to which nobody pushed for `older_than` seconds.
 
     With `job` only those of that job. A group to which somebody pushes at this very moment may go with them, until
-    its next push. All is over by `deadline` (monotonic).
+    its next push. `deadline` gives the next request's (monotonic).
     """
-    answer = client.send(Call("GET", f"{url.rstrip('/')}/api/v1/metrics"), deadline, _MAX_LISTING)
+    answer = client.send(Call("GET", f"{url.rstrip('/')}/api/v1/metrics"), deadline(), _MAX_LISTING)
     verdict = judge(Protocol.TEXT, answer, now())
     if not isinstance(answer, Answer) or not isinstance(verdict, Accepted):
         return Pruned((), _words(verdict))
@@ -58,7 +58,7 @@ def prune(
     for index, group in enumerate([] if dry_run else old):
         others = {name: value for name, value in group.labels.items() if name != "job"}
         call = Call("DELETE", group_url(url, group.labels["job"], others))
-        verdict = judge(Protocol.TEXT, client.send(call, deadline), now())
+        verdict = judge(Protocol.TEXT, client.send(call, deadline()), now())
         if not isinstance(verdict, Accepted):
             return Pruned(tuple(old[:index]), _words(verdict))
     return Pruned(tuple(old))

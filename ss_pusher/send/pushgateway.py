@@ -56,7 +56,8 @@ class FormatChoice:
 class Pushgateway:
     """A sink for requests in `Protocol.TEXT` and `Protocol.DELIMITED`; each holds the whole group.
 
-    Where the gateway takes only text, `as_text` gives the group once more in that, as it is now.
+    Where the gateway takes only text, `as_text` gives the group once more in that, as it is now. Where it refuses the
+    group, `rest` gives what is left of it without the job's own metrics, or None if it has none.
 
     `method` is asked at each push: PUT replaces the group, POST only the families that the request has. `linger` is how
     many seconds the last values are left to be scraped before `delete` on exit; `wait` waits that long. `now` is in
@@ -70,6 +71,7 @@ class Pushgateway:
         choice: FormatChoice,
         *,
         as_text: Callable[[], Request],
+        rest: Callable[[], Request | None] = lambda: None,
         now: Callable[[], float],
         method: Callable[[], Method] = lambda: "PUT",
         on_exit: Literal["keep", "delete"] = "keep",
@@ -81,6 +83,7 @@ class Pushgateway:
         self._url = url
         self._choice = choice
         self._as_text = as_text
+        self._rest = rest
         self._now = now
         self._method = method
         self._on_exit = on_exit
@@ -91,10 +94,13 @@ class Pushgateway:
         self._takes_gzip = False
         self._takes_protobuf = False
         self._refusals = 0
+        self._told_of_rest = False
 
     def push(self, request: Request, deadline: float) -> Verdict:
         """Send it. After `SLOW_AFTER` refusals in a row the verdict is to hold it, so that the next push comes late."""
         verdict = judge(request.protocol, self._send_in_format(request, deadline), self._now())
+        if isinstance(verdict, Rejected) and (rest := self._rest()):
+            verdict = self._push_rest(rest, verdict.words, deadline)
         if not isinstance(verdict, Rejected):
             self._refusals = 0
             return verdict
@@ -111,6 +117,15 @@ class Pushgateway:
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
+
+    def _push_rest(self, rest: Request, refusal: str, deadline: float) -> Verdict:
+        verdict = judge(rest.protocol, self._send(rest, deadline), self._now())
+        if not isinstance(verdict, Accepted):
+            return verdict
+        if not self._told_of_rest:
+            _log.warning("%s refused the metrics of the job's registry; the rest went without: %s", self._url, refusal)
+            self._told_of_rest = True
+        return Accepted(rest.samples)
 
     def _send_in_format(self, request: Request, deadline: float) -> Outcome:
         if request.protocol is Protocol.TEXT:

@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 
 import certifi
 
+from ss_pusher.files import MAX_PEM, read_file
 from ss_pusher.send.deadline import Deadline, DeadlineContext
 
 VERSIONS: Final = {
@@ -57,21 +58,27 @@ def make_context(settings: TlsSettings, deadline: Deadline) -> DeadlineContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     elif settings.ca_file:
-        with naming(f"ca_file {settings.ca_file}"):
+        with naming(f"ca_file {settings.ca_file}", settings.ca_file):
             context.load_verify_locations(cafile=settings.ca_file)
     else:
         _load_system_authorities(context)
     if settings.cert_file:
-        with naming(f"cert_file {settings.cert_file}, key_file {settings.key_file or settings.cert_file}"):
+        key_file = settings.key_file or settings.cert_file
+        with naming(f"cert_file {settings.cert_file}, key_file {key_file}", settings.cert_file, key_file):
             # An empty password: OpenSSL would ask for one at the terminal.
             context.load_cert_chain(settings.cert_file, settings.key_file, password="")
     return context
 
 
 @contextmanager
-def naming(files: str) -> Iterator[None]:
-    """An OSError within says which files it is about."""
+def naming(files: str, *paths: Path) -> Iterator[None]:
+    """An OSError within says which files it is about. What is no readable regular file among `paths` raises one.
+
+    OpenSSL would wait for a pipe, and read a device for ever.
+    """
     try:
+        for path in paths:
+            read_file(path, MAX_PEM)
         yield
     except OSError as error:
         raise OSError(f"{files}: {error.strerror or error}") from error

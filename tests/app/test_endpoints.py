@@ -3,10 +3,14 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import pytest
 
+from ss_pusher.app import late
 from ss_pusher.app.endpoints import Endpoint, GroupEncoder
 from ss_pusher.app.sinks import make_endpoints
 from ss_pusher.clock import Clock
@@ -147,6 +151,19 @@ def test_a_group_is_encoded_as_the_gateway_is_known_to_take_it() -> None:
     choice.fall_back()
     assert encoder.encode(snapshot(2, b=2)).protocol is Protocol.TEXT
     assert b'ss_flow_sockets{job="edge",remote_address="b"} 2.0\n' in encoder.as_text().body
+
+
+@pytest.mark.parametrize("protocol", [Protocol.TEXT, Protocol.DELIMITED])
+def test_of_a_group_that_is_refused_the_rest_is_what_we_made(
+    protocol: Literal[Protocol.TEXT, Protocol.DELIMITED],
+) -> None:
+    encoder = GroupEncoder(FormatChoice(protocol), {"job": "edge"})
+    ours = snapshot(1, a=1)
+    encoder.encode(ours)
+    assert encoder.rest() is None
+    own = Block((Family("rows", MetricType.GAUGE, ""),), ((),), np.ones((1, 1)), np.zeros(1, np.int64), foreign=True)
+    encoder.encode(replace(ours, blocks=(*ours.blocks, own)))
+    assert encoder.rest() == late.text_request(ours, {"job": "edge"})
 
 
 def test_a_group_is_deleted_at_the_end_where_that_is_wanted() -> None:

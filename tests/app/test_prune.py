@@ -6,7 +6,7 @@ import pytest
 import requests
 
 from tests import command, servers
-from tests.send.scripted import reply, scripted
+from tests.send.scripted import Peer, reply, scripted
 from tests.waiting import wait_for
 
 AT_ONCE = "1ms"
@@ -45,6 +45,24 @@ def test_only_one_jobs_groups_and_only_old_ones(pushgateway: servers.Pushgateway
     assert command.run("prune", "--url", pushgateway.url, "--older-than", "1h").stdout == ""
     command.run("prune", "--url", pushgateway.url, "--older-than", AT_ONCE, "--job", "a")
     assert [group["labels"] for group in pushgateway.groups()] == [{"job": "b"}]
+
+
+@pytest.mark.parametrize("how", [(), ("--dry-run",)])
+def test_that_nothing_is_old_enough_is_said(pushgateway: servers.Pushgateway, how: tuple[str, ...]) -> None:
+    result = command.run("prune", "--url", pushgateway.url, "--older-than", "1h", "--job", "a", *how)
+    assert (result.returncode, result.stdout) == (0, "")
+    assert "nothing to delete: to every group of job a somebody pushed since" in result.stderr
+
+
+def test_a_gateway_that_hangs_is_given_up_after_the_timeout_of_its_block(tmp_path: Path) -> None:
+    def silent(peer: Peer) -> None:
+        peer.wait_until_closed()
+
+    with scripted(silent) as gateway:
+        config = command.written(tmp_path, f"{{pushgateway: [{{url: '{gateway.url}', timeout: 300ms}}]}}")
+        result = command.run("prune", "--url", gateway.url, "--older-than", "1h", "--config", config)
+    assert result.returncode == 1
+    assert "deadline" in result.stderr
 
 
 def test_a_gateway_that_is_not_there_is_1() -> None:

@@ -8,10 +8,11 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests import command, servers
 from tests.batch.jobs import GROUP, peer, python, sent, settings, value
-from tests.send.scripted import reply, scripted
+from tests.send.scripted import Peer, reply, scripted
 from tests.servers import labels
 
 PATIENCE = 30.0
@@ -206,8 +207,8 @@ def test_nothing_that_goes_wrong_is_raised_into_the_job(tmp_path: Path) -> None:
     with scripted(reply(400, b"not like this")) as gateway:
         result = program(BROKEN, 0, command.written(tmp_path, f"{{pushgateway: [{{url: '{gateway.url}'}}]}}"))
     assert (result.returncode, result.stdout) == (0, "through\n")
-    for words in ("is no label name", "registry cannot be read: broken", "not like this"):
-        assert words in result.stderr
+    for words in ("is no label name", "Broken in its registry cannot be read: RuntimeError('broken')", "not like this"):
+        assert result.stderr.count(words) == 1
     assert b"ss_pusher_job_success 1" in gzip.decompress(gateway.requests[0].body)
 
 
@@ -243,3 +244,143 @@ with ss_pusher.job("j") as job:
     program(script, 0, config=settings(tmp_path, pushgateway.url))
     assert pushgateway.metrics()[labels("mine", job="j", **GROUP)] == 2
     assert value(pushgateway, "ss_pusher_job_success", job="j") == 1
+
+
+CLASHES = """
+from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+def collector(families):
+    return type("Families", (), {"collect": lambda self: families()})()
+def two_of_one():
+    return [GaugeMetricFamily("twice", "x", value=number) for number in (1, 2)]
+def raises():
+    yield GaugeMetricFamily("before", "x", value=1)
+    raise RuntimeError("broken")
+with ss_pusher.job("j") as job:
+    by_instance = Gauge("queue_length", "x", ["instance", "exported_job", "job"], registry=job.registry)
+    by_instance.labels("a", "c", "d").set(1)
+    by_instance.labels("b", "c", "d").set(2)
+    job.registry.register(collector(two_of_one))
+    Histogram("hist", "x", registry=job.registry).observe(1)
+    job.registry.register(collector(lambda: [GaugeMetricFamily("hist_count", "x", value=7)]))
+    job.registry.register(collector(raises))
+    Gauge("after", "x", registry=job.registry).set(4)
+"""
+
+
+def test_of_a_registry_only_what_clashes_or_raises_is_left_out(
+    pushgateway: servers.Pushgateway, tmp_path: Path
+) -> None:
+    result = program(CLASHES, 0, config=settings(tmp_path, pushgateway.url))
+    assert result.returncode == 0
+    assert value(pushgateway, "ss_pusher_job_success", job="j") == 1
+    for number, instance in enumerate(("a", "b"), start=1):
+        others = {"exported_instance": instance, "exported_job": "c", "exported_exported_job": "d"}
+        assert value(pushgateway, "queue_length", job="j", **others) == number
+    found = {name: value(pushgateway, name, job="j") for name in ("twice", "hist_count", "before", "after")}
+    assert found == {"twice": 1, "hist_count": 1, "before": 1, "after": 4}
+    for name in ("queue_length", "metric twice", "metric hist_count", "Families in its registry"):
+        assert result.stderr.count(name) == 1
+    assert len(result.stderr.splitlines()) == 4
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_what_a_gateway_refuses_of_a_registry_takes_nothing_else_with_it(
+    pushgateway: servers.Pushgateway,
+    tmp_path: Path,
+    native: bool,  # noqa: FBT001 - of the test
+) -> None:
+    """As text, and as protobuf."""
+    gateway = f"{{url: '{pushgateway.url}', grouping_key: {{instance: here}}, send_native_histograms: {native}}}"
+    config = command.written(tmp_path, f"{{collect: {{loopback: true}}, pushgateway: [{gateway}]}}")
+    script = """
+from prometheus_client import Gauge
+with ss_pusher.job("j") as job:
+    Gauge("rows", "Another type in another group.", registry=job.registry).set(2)
+    send(1234)
+"""
+    other = f"{pushgateway.url}/metrics/job/other"
+    requests.put(other, data="# TYPE rows histogram\nrows_count 1\nrows_sum 1\n", timeout=10).raise_for_status()
+    with peer() as ours:
+        result = program(script, ours.port, config=config)
+        assert sent(pushgateway, "j", ours.port) == 1234
+    assert value(pushgateway, "ss_pusher_job_success", job="j") == 1
+    (line,) = result.stderr.splitlines()
+    assert "refused the metrics of the job's registry" in line
+    assert "rows" in line
+
+
+LABELS = {
+    "one": ('job.labels["no label"] = "x"', "is no label name"),
+    "None": ("job.labels = None", ""),
+    "a number": ("job.labels = 5", "its labels are no mapping"),
+}
+
+
+@pytest.mark.parametrize("how", LABELS)
+def test_labels_that_cannot_be_used_are_all_that_is_lost(
+    pushgateway: servers.Pushgateway, tmp_path: Path, how: str
+) -> None:
+    spoil, words = LABELS[how]
+    script = f"""
+with ss_pusher.job("j", labels={{5: "no name", "version": 3, "none": None}}, run_id="7") as job:
+    {spoil}
+"""
+    result = program(script, 0, config=settings(tmp_path, pushgateway.url))
+    kept = {"version": "3", "run_id": "7"} if how == "one" else {}
+    assert value(pushgateway, "ss_pusher_job_success", job="j", **kept) == 1
+    lines = [line for line in result.stderr.splitlines() if "label '5'" not in line]
+    assert [words in line for line in lines] == [True] * bool(words)
+
+
+@pytest.mark.parametrize(
+    ("given", "called"), [("''", "python"), ("None", "python"), ("5", "5"), (r"'\udcff'", "\ufffd")]
+)
+def test_every_name_is_pushed_under(pushgateway: servers.Pushgateway, tmp_path: Path, given: str, called: str) -> None:
+    result = program(f"\nwith ss_pusher.job({given}):\n    pass\n", 0, config=settings(tmp_path, pushgateway.url))
+    assert (result.returncode, result.stderr) == (0, "")
+    assert value(pushgateway, "ss_pusher_job_success", job=called) == 1
+
+
+def test_a_job_without_a_name_has_the_programs(pushgateway: servers.Pushgateway, tmp_path: Path) -> None:
+    (tmp_path / "etl.py").write_text("import ss_pusher\nwith ss_pusher.job(''):\n    pass\n")
+    environment = {"PATH": "/usr/bin:/bin", "SS_PUSHER_CONFIG": settings(tmp_path, pushgateway.url)}
+    subprocess.run([sys.executable, str(tmp_path / "etl.py")], env=environment, check=True, timeout=PATIENCE)
+    assert value(pushgateway, "ss_pusher_job_success", job="etl.py") == 1
+
+
+@pytest.mark.parametrize("interval", ["'5'", "'soon'", "0", "-1", "float('nan')", "[]"])
+def test_a_wrong_interval_loses_no_more_than_the_pushes_meanwhile(
+    pushgateway: servers.Pushgateway, tmp_path: Path, interval: str
+) -> None:
+    script = f"\nwith ss_pusher.job('j', interval={interval}):\n    pass\n"
+    result = program(script, 0, config=settings(tmp_path, pushgateway.url))
+    assert value(pushgateway, "ss_pusher_job_success", job="j") == 1
+    assert result.stderr.count("nothing is pushed before its end: interval") == 1
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_connections_of_the_pushes_are_nobodys_flows(tmp_path: Path, keep: bool) -> None:  # noqa: FBT001 - of the test
+    """Not those of this block, nor of the one before, nor of the one inside."""
+    script = """
+with ss_pusher.job("before"):
+    pass
+with ss_pusher.job("outer", interval=0.05):
+    with ss_pusher.job("inner"):
+        send(1234)
+    deadline = time.monotonic() + 20
+    while not os.path.exists(sys.argv[2]):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+"""
+
+    def last(to: Peer) -> bool | None:
+        (tmp_path / "go").touch()
+        return reply(200, keep=keep)(to)
+
+    with peer() as ours, scripted(*[reply(200, keep=keep)] * 10, last) as gateway:
+        result = program(script, ours.port, tmp_path / "go", config=settings(tmp_path, gateway.url))
+        assert (result.returncode, result.stderr) == (0, "")
+        told = b"".join(gzip.decompress(push.body) for push in gateway.requests)
+        assert f'service_port="{ours.port}"'.encode() in told
+        assert f'service_port="{gateway.port}"'.encode() not in told

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import select
 import signal
 import subprocess
 import threading
@@ -44,10 +45,36 @@ def test_signals_reach_the_job_and_the_job_decides(config: str, tmp_path: Path, 
         assert job.said() == "ready\ngot it\n"
 
 
+OTHERS = ["ALRM", "VTALRM", "PROF", "IO", "PWR", "XCPU", "ABRT", "STKFLT", "TSTP", "CONT", "RTMIN", "RTMAX"]
+TAKES_ONE = """
+import signal, sys
+number = int(sys.argv[1])
+signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+print("ready", flush=True)
+signal.sigwait({number})
+sys.exit(7)
+"""
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_others_that_would_end_the_wrapper_reach_the_job_too(config: str, tmp_path: Path, name: str) -> None:
+    number = getattr(signal, f"SIG{name}")
+    with command.running(tmp_path, "run", "--config", config, "--", *python(TAKES_ONE, int(number))) as job:
+        job.wait_for(lambda: "ready" in job.said(), "the job began")
+        assert job.stop(number) == 7
+
+
+def test_a_timer_that_the_wrapper_inherits_ends_the_job(config: str) -> None:
+    """As timeouts are made with alarm(2) and exec."""
+    alarmed = ["perl", "-e", "alarm 1; exec @ARGV"]
+    assert command.run("run", "--config", config, "--", "sleep", "20", prefix=alarmed).returncode == 128 + 14
+
+
 def test_what_does_not_exist_is_127_and_said(config: str) -> None:
     result = run(config, "/nowhere/to be found")
     assert result.returncode == 127
     assert "cannot run /nowhere/to be found: No such file or directory" in result.stderr
+    assert run(config, "").returncode == 127
 
 
 def test_what_may_not_be_executed_is_126(config: str, tmp_path: Path) -> None:
@@ -63,6 +90,15 @@ def test_a_script_that_names_no_interpreter_is_the_shells(config: str, tmp_path:
     script.chmod(0o755)
     result = run(config, str(script), "a b")
     assert (result.returncode, result.stdout) == (9, "a b\n")
+
+
+def test_a_binary_that_the_kernel_does_not_take_is_no_script(config: str, tmp_path: Path) -> None:
+    binary = tmp_path / "job"
+    binary.write_bytes(b"\x7fELF\x02\x01\x01\0\0echo run; exit 9\n")
+    binary.chmod(0o755)
+    result = run(config, str(binary))
+    assert (result.returncode, result.stdout) == (126, "")
+    assert f"cannot run {binary}: cannot execute binary file" in result.stderr
 
 
 def test_the_streams_are_the_jobs_alone(config: str) -> None:
@@ -113,8 +149,10 @@ def test_a_job_that_ignores_hangups_still_does(config: str) -> None:
 
 
 def test_a_job_may_be_stopped_and_continued(config: str, tmp_path: Path) -> None:
+    """By somebody who knows nothing of the wrapper; there is no terminal whose shell would wait for that one."""
     script = f"echo $$; while [ ! -e {tmp_path}/go ]; do sleep 0.05; done; exit 4"
-    with command.running(tmp_path, "run", "--config", config, "--", "sh", "-c", script) as job:
+    wrapper = ("run", "--config", config, "--", "sh", "-c", script)
+    with command.running(tmp_path, *wrapper, prefix=["setsid"]) as job:
         job.wait_for(job.said, "the job began")
         pid = int(job.said())
         os.kill(pid, signal.SIGSTOP)
@@ -168,6 +206,46 @@ def test_an_interrupt_from_the_keyboard_reaches_the_job_once(config: str) -> Non
     code, shown = in_terminal(b"\x03", command.EXECUTABLE, "run", "--config", config, "--", *python(COUNT))
     assert "interrupts 1" in shown
     assert code == 0
+
+
+SUSPENDED = {
+    "itself": ("", "kill -STOP $$"),
+    "from the keyboard": ("\x1a", "read line"),
+}
+
+
+@pytest.mark.parametrize("how", list(SUSPENDED))
+def test_a_shell_gets_its_terminal_back_when_the_job_stops(config: str, tmp_path: Path, how: str) -> None:
+    typed, stops = SUSPENDED[how]
+    job = tmp_path / "job"
+    job.write_text(f"#!/bin/sh\necho be''gun\n{stops}\necho wo''ken\n")
+    job.chmod(0o755)
+    shell = [needs.command("bash"), "--norc", "--noprofile", "-i"]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(shell[0], shell)  # noqa: S606 - this very shell is wanted
+    shown = b""
+
+    def see(wanted: bytes) -> None:
+        nonlocal shown
+        end = time.monotonic() + PATIENCE
+        while wanted not in shown:
+            assert select.select([terminal], [], [], end - time.monotonic())[0], shown
+            shown += os.read(terminal, 4096)
+
+    try:
+        os.write(terminal, f"{command.EXECUTABLE} run --config {config} -- {job}\n".encode())
+        see(b"begun")
+        os.write(terminal, typed.encode())
+        see(b"Stopped")
+        os.write(terminal, b"fg\n\n")
+        see(b"woken")
+        os.write(terminal, b"exit $?\n")
+        wait_for(lambda: os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG), "the shell ends")
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(terminal)
 
 
 # ---- before it starts -----------------------------------------------------------------------------------------------

@@ -6,9 +6,15 @@ import numpy as np
 import pytest
 import requests
 from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, Histogram, Info, ProcessCollector, Summary
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+    SummaryMetricFamily,
+)
 
-from ss_pusher.batch.registry import RESERVED, blocks
+from ss_pusher.batch.registry import RESERVED, Registry, blocks
 from ss_pusher.encode import text
 from ss_pusher.model import MetricType, Snapshot
 from tests import servers
@@ -74,6 +80,83 @@ def test_names_that_would_clash_are_left_out(prefix: str) -> None:
             return [CounterMetricFamily(prefix + "x", "Clashes.", value=1)]
 
     assert exposed(Clashes()) == []
+
+
+HISTOGRAM = HistogramMetricFamily("h", "x", buckets=[("1", 1), ("+Inf", 2)], sum_value=3)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (GaugeMetricFamily("g", "x", value=1), GaugeMetricFamily("g", "x", value=2)),
+        (GaugeMetricFamily("g_total", "x", value=1), CounterMetricFamily("g", "x", value=2)),
+        *((HISTOGRAM, GaugeMetricFamily(f"h{suffix}", "x", value=2)) for suffix in ("", "_count", "_sum", "_bucket")),
+        *((GaugeMetricFamily(f"h{suffix}", "x", value=2), HISTOGRAM) for suffix in ("", "_count", "_sum", "_bucket")),
+        (HISTOGRAM, HISTOGRAM),
+    ],
+)
+def test_of_two_that_clash_a_gateway_gets_the_first(
+    pushgateway: servers.Pushgateway, first: Metric, second: Metric
+) -> None:
+    told: list[str] = []
+    plain, histograms = blocks([first, second], 7, warn=told.append)
+    assert [block.families[0].name for block in plain] + [block.family.name for block in histograms] == [first.name]
+    assert len(told) == 1
+    body = text.text(Snapshot(9, 0, plain, histograms), {})
+    requests.put(f"{pushgateway.url}/metrics/job/j", data=body, timeout=10).raise_for_status()
+
+
+def test_what_only_looks_like_a_clash_is_pushed(pushgateway: servers.Pushgateway) -> None:
+    one, other = (GaugeMetricFamily("g", "x", labels=["part"]) for _ in range(2))
+    one.add_metric(["a"], 1)
+    other.add_metric(["b"], 2)
+    summary = SummaryMetricFamily("s", "x", count_value=4, sum_value=5)
+    born = GaugeMetricFamily("file_created", "x", value=3)
+    gauges = [GaugeMetricFamily(name, "x", value=6) for name in ("s", "c_count", "c")]
+    told: list[str] = []
+    plain, histograms = blocks([one, other, summary, born, *gauges], 7, warn=told.append)
+    body = text.text(Snapshot(9, 0, plain, histograms), {})
+    requests.put(f"{pushgateway.url}/metrics/job/j", data=body, timeout=10).raise_for_status()
+    assert told == []
+    assert [line for line in body.decode().splitlines() if not line.startswith("#")] == [
+        *('g{part="a"} 1.0', 'g{part="b"} 2.0', "s_count 4.0", "s_sum 5.0", "file_created 3.0"),
+        *("s 6.0", "c_count 6.0", "c 6.0"),
+    ]
+
+
+def test_a_label_that_the_job_has_too_is_renamed() -> None:
+    """For every destination alike; also where the new name is taken."""
+    given = GaugeMetricFamily("g", "x", labels=["job", "exported_job", "part"])
+    given.add_metric(["a", "b", "c"], 1)
+    told: list[str] = []
+    (block,), _ = blocks([given], 7, labels_taken={"job"}, warn=told.append)
+    assert block.labels == ((("exported_exported_job", "a"), ("exported_job", "b"), ("part", "c")),)
+    assert len(told) == 1
+
+
+def test_a_metric_that_cannot_be_read_is_left_out_alone() -> None:
+    broken = GaugeMetricFamily("broken", "x", value="no number")  # type: ignore[arg-type] # as programs do
+    odd = GaugeMetricFamily("odd", "x", labels=["text"])
+    odd.add_metric(["\udcff"], 1)
+    told: list[str] = []
+    plain, _ = blocks([broken, None, odd], 7, warn=told.append)
+    assert [block.labels for block in plain] == [((("text", "?"),),)]
+    assert ["broken" in told[0], len(told)] == [True, 2]
+
+
+def test_a_collector_that_raises_takes_no_other_with_it() -> None:
+    def raises() -> Any:
+        yield GaugeMetricFamily("before", "x", value=1)
+        raise RuntimeError("broken")
+
+    told: list[str] = []
+    registry = Registry(told.append)
+    registry.set_target_info({"version": "1"})
+    registry.register(type("Raises", (), {"collect": lambda _: raises()})())
+    gone, _ = (Gauge(name, "x", registry=registry) for name in ("gone", "after"))
+    registry.unregister(gone)
+    assert [metric.name for metric in registry.collect()] == ["target", "before", "after"]
+    assert told == ["Raises in its registry cannot be read: RuntimeError('broken')"]
 
 
 def test_a_gateway_takes_whatever_the_registry_has(

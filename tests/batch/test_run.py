@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import pytest
 
+from ss_pusher.app.job_config import for_job
+from ss_pusher.config import Config
 from tests import command, hosts, servers
 from tests.batch.jobs import (
     GROUP,
@@ -55,6 +57,29 @@ def test_the_name_is_the_commands_unless_it_is_given(pushgateway: servers.Pushga
 def test_a_job_may_be_called_anything(pushgateway: servers.Pushgateway, tmp_path: Path, name: str) -> None:
     run(settings(tmp_path, pushgateway.url), "true", options=["--job", name])
     assert value(pushgateway, "ss_pusher_job_success", job=name) == 1
+
+
+@pytest.mark.parametrize("name", ["", "caf\udce9"])
+def test_a_job_without_a_name_or_with_one_that_is_no_text_is_told_too(
+    pushgateway: servers.Pushgateway, tmp_path: Path, name: str
+) -> None:
+    options = ["--label", "stage=\udcff", "--label", "branch="]
+    result = run(settings(tmp_path, pushgateway.url), name, options=options)
+    shown = name.replace("\udce9", "\ufffd") or "job"
+    assert result.returncode == 127
+    assert value(pushgateway, "ss_pusher_job_exit_code", job=shown, stage="\ufffd") == 127
+
+
+def test_an_empty_label_is_no_label_and_the_job_runs(pushgateway: servers.Pushgateway, tmp_path: Path) -> None:
+    result = run(
+        settings(tmp_path, pushgateway.url), "sh", "-c", "exit 3", options=["--job", "j", "--label", "branch="]
+    )
+    assert result.returncode == 3
+    assert value(pushgateway, "ss_pusher_job_exit_code", job="j") == 3
+    # A Pushgateway takes an empty one for none, but remote write forbids it.
+    labels_of_all = for_job(Config(), "j", {"branch": "", "stage": "x"}).external_labels
+    assert labels_of_all["stage"] == "x"
+    assert "branch" not in labels_of_all
 
 
 def test_labels_and_the_run_id_stand_on_every_series(pushgateway: servers.Pushgateway, tmp_path: Path) -> None:

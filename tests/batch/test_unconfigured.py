@@ -28,7 +28,7 @@ def test_a_job_runs_without_a_configuration_and_one_line_says_that_nothing_is_pu
     assert (result.returncode, result.stdout) == (3, "done\n")
     (line,) = result.stderr.splitlines()
     assert "nothing is pushed" in line
-    assert "/etc/ss-pusher/config.yml: there is no such file" in line
+    assert "and there is no default one: /etc/ss-pusher/config.yml: there is no such file" in line
 
 
 def test_the_summary_needs_no_configuration(tmp_path: Path) -> None:
@@ -51,6 +51,7 @@ def test_the_default_place_is_the_agents(pushgateway: servers.Pushgateway, tmp_p
 def test_one_that_nobody_named_and_that_is_broken_does_not_keep_a_job_from_running(tmp_path: Path) -> None:
     result = command.run("run", "--", "sh", "-c", "exit 3", prefix=etc(tmp_path, "{pushgatway: []}"))
     assert result.returncode == 3
+    assert "and the default one cannot be used: " in result.stderr
     assert "did you mean pushgateway?" in result.stderr
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ss_pusher.config.expand import expand, variables
+from ss_pusher.config.expand import expand, left_to_the_unit, variables
 from ss_pusher.config.invalid import InvalidError
 
 KNOWN = {"A": "1", "EMPTY": "", "NESTED": "${A}"}
@@ -43,6 +43,20 @@ def test_an_unset_variable_without_default_is_named() -> None:
 def test_the_credentials_directory_says_who_sets_it() -> None:
     with pytest.raises(InvalidError, match="systemd sets it for a unit with LoadCredential="):
         expand("${CREDENTIALS_DIRECTORY}/token", KNOWN)
+
+
+@pytest.mark.parametrize("name", ["CREDENTIALS_DIRECTORY", "STATE_DIRECTORY"])
+def test_what_only_a_unit_knows_stands_for_itself_outside_of_it(name: str) -> None:
+    text, value = f"${{{name}}}/token", {name: "/run/x"}
+    with pytest.raises(InvalidError, match="systemd sets it for a unit"):
+        expand(text, variables({}))
+    assert expand(text, variables({}, outside=True)) == text
+    assert left_to_the_unit(text, {}) == name
+    assert expand(f"${{{name}:-/etc}}/token", variables({}, outside=True)) == "/etc/token"
+    assert expand(text, variables(value, outside=True)) == "/run/x/token"
+    assert left_to_the_unit(text, value) == ""
+    with pytest.raises(InvalidError, match="is not set"):
+        expand("${OTHER}", variables({}, outside=True))
 
 
 @pytest.mark.parametrize("text", ["${", "${}", "${1}", "${A", "${A-b}", "${A:b}"])

@@ -36,7 +36,7 @@ def test_a_missing_file_is_said(tmp_path: Path) -> None:
 
 
 def test_a_directory_is_said(tmp_path: Path) -> None:
-    assert refusal(tmp_path) == [f"{tmp_path}: is a directory; name the file in it"]
+    assert refusal(tmp_path) == [f"{tmp_path}: cannot be read: it is a directory; name a regular file"]
 
 
 def test_a_path_through_a_file_is_said(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_an_unreadable_file_is_said(tmp_path: Path) -> None:
 
 
 def test_a_device_that_never_ends_is_refused() -> None:
-    assert refusal(Path("/dev/zero")) == ["/dev/zero: is larger than 1 MiB, which no configuration is"]
+    assert refusal(Path("/dev/zero")) == ["/dev/zero: cannot be read: it is a device; name a regular file"]
 
 
 def test_files_of_secrets_may_come_later_unless_they_are_asked_for(tmp_path: Path) -> None:
@@ -76,10 +76,63 @@ remote_write:
     with pytest.raises(ConfigError) as caught:
         load(file, check_files=True)
     assert caught.value.problems == [
-        f"{file}:3: remote_write[0].basic_auth.password_file: cannot be used: No such file or directory",
-        f"{file}:4: remote_write[0].tls_config.ca_file: '/nowhere/ca.pem' cannot be used: No such file or directory",
-        f"{file}:4: remote_write[0].tls_config.key_file: is a directory; name the file in it",
+        f"{file}:3: remote_write[0].basic_auth.password_file: cannot be read: No such file or directory",
+        f"{file}:4: remote_write[0].tls_config.ca_file: '/nowhere/ca.pem' cannot be read: No such file or directory",
+        f"{file}:4: remote_write[0].tls_config.key_file: cannot be read: it is a directory; name a regular file",
     ]
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "config.yml")
+    assert refusal(tmp_path / "config.yml") == [
+        f"{tmp_path}/config.yml: cannot be read: it is a pipe; name a regular file"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "wrong"),
+    [
+        (b" \n", "it is empty"),
+        (b"pass\0word", "it holds more than one line, or control characters"),
+        (b"\xff\xfe", "it is not UTF-8 text"),
+        (b"x" * (1 << 17), "it is larger than 64 KiB, which no such file is"),
+        (None, "it is a pipe; name a regular file"),
+    ],
+)
+def test_a_secret_that_no_request_could_bear_is_found_when_files_are_checked(
+    tmp_path: Path, content: bytes | None, wrong: str
+) -> None:
+    file = tmp_path / "config.yml"
+    file.write_text("remote_write:\n  - {url: 'http://a/', basic_auth: {username: edge, password_file: password}}\n")
+    if content is None:
+        os.mkfifo(tmp_path / "password")
+    else:
+        (tmp_path / "password").write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        load(file, check_files=True)
+    assert caught.value.problems == [f"{file}:2: remote_write[0].basic_auth.password_file: cannot be read: {wrong}"]
+
+
+def test_a_certificate_is_no_secret_of_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "config.yml"
+    file.write_text("remote_write: [{url: 'http://a/', tls_config: {ca_file: ca.pem}}]\n")
+    (tmp_path / "ca.pem").write_bytes(b"caf\xe9\n-----BEGIN CERTIFICATE-----\n")
+    assert load(file, check_files=True)
+
+
+def test_a_spool_that_others_could_replace_is_found_when_files_are_checked(tmp_path: Path) -> None:
+    file = tmp_path / "config.yml"
+    file.write_text("remote_write: [{url: 'http://a/'}]\nspool: {directory: spool}\n")
+    assert load(file, check_files=True)  # it is made at the start
+    (tmp_path / "spool").mkdir()
+    assert load(file, check_files=True)
+    (tmp_path / "spool").chmod(0o777)
+    assert load(file, check_files=True).warnings == (
+        (
+            f"{file}:2: spool.directory: is not safe: others may write to {tmp_path}/spool "
+            "(its mode is 0777); chmod go-w would be right"
+        ),
+    )
 
 
 def test_a_file_that_everyone_may_read_should_hold_no_secret(tmp_path: Path) -> None:

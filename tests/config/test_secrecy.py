@@ -97,3 +97,31 @@ expose: {listen_address: 127.0.0.1:0, web_config_file: web.yml}
         f"{file}:7: remote_write[3].oauth2.client_secret_file",
         f"{file}:8: expose.web_config_file",
     ]
+
+
+@pytest.mark.parametrize(("mode", "warned"), [(0o644, False), (0o666, True), (0o622, True), (0o664, False)])
+def test_a_configuration_that_every_user_may_change_is_warned_of(
+    open_directory: Path, mode: int, *, warned: bool
+) -> None:
+    file = secret(open_directory, mode, "config.yml")
+    file.write_text("{}")
+    warning = f"{file}: every user may have {file} changed (its mode is {mode:04o}); chmod o-w would be right"
+    assert load(file).warnings == ((warning,) if warned else ())
+
+
+def test_a_configuration_that_every_user_may_replace_is_warned_of(open_directory: Path) -> None:
+    file = secret(open_directory, 0o644, "config.yml")
+    file.write_text("{}")
+    open_directory.chmod(0o777)
+    (warning,) = load(file).warnings
+    assert warning.startswith(f"{file}: every user may put another file in the place of {file}")
+
+
+def test_more_patience_than_the_units_have_is_warned_of(open_directory: Path) -> None:
+    file = secret(open_directory, 0o600, "config.yml")
+    file.write_text("shutdown_deadline: 31s")
+    assert load(file).warnings == (
+        f"{file}:1: shutdown_deadline: is more than the 30 s that the units wait (TimeoutStopSec=)",
+    )
+    file.write_text("shutdown_deadline: 30s")
+    assert load(file).warnings == ()

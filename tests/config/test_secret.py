@@ -84,7 +84,7 @@ def test_a_secret_put_where_a_files_name_belongs_is_not_shown_when_the_file_is_l
     with pytest.raises(ConfigError) as caught:
         load(file, check_files=True)
     assert caught.value.problems == [
-        f"{file}:3: remote_write[0].bearer_token_file: cannot be used: No such file or directory"
+        f"{file}:3: remote_write[0].bearer_token_file: cannot be read: No such file or directory"
     ]
 
 

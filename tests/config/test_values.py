@@ -78,7 +78,7 @@ def test_whole_numbers_are_decimal(text: str, number: int) -> None:
     assert values.parse_integer(text) == number
 
 
-@pytest.mark.parametrize("text", ["", "1.0", "1e3", "0x10", "1_000", "+1", "9" * 5000, "\u0663", "1\n"])
+@pytest.mark.parametrize("text", ["", "1.0", "1e3", "0x10", "1_000", "+1", "\u0663", "1\n"])
 def test_other_numbers_are_refused(text: str) -> None:
     with pytest.raises(InvalidError, match="is no whole number"):
         values.parse_integer(text)

@@ -1,5 +1,6 @@
 """Prometheus' web configuration file, whatever is wrong with it."""
 
+import os
 from pathlib import Path
 
 import bcrypt
@@ -152,7 +153,10 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_passwords_need_the_package_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ss_pusher.config.web.find_spec", lambda _: None)
     assert problems(tmp_path, f"basic_auth_users: {{a: {HASH}}}") == [
-        "1: basic_auth_users: needs the package bcrypt; pip install 'ss_pusher[expose]' gets it"
+        (
+            "1: basic_auth_users: needs the package bcrypt beside ss_pusher; "
+            "`pip install bcrypt` or `pipx inject ss_pusher bcrypt` gets it"
+        )
     ]
 
 
@@ -168,3 +172,26 @@ def test_what_protects_less_than_it_seems_is_warned_of(tmp_path: Path) -> None:
         "1: tls_server_config.client_auth_type: looks at no certificate; RequireAndVerifyClientCert would" in warnings
     )
     assert "2: http_server_config.http2: has no effect here: answers go by HTTP/1.1" in warnings
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "null", "{}", "---\n"])
+def test_an_empty_file_asks_for_nothing_as_in_prometheus(tmp_path: Path, text: str) -> None:
+    assert loaded(tmp_path, text) == Web()
+
+
+def test_what_is_no_mapping_is_refused_without_a_hint_for_another_file(tmp_path: Path) -> None:
+    assert problems(tmp_path, "- a") == ["1: expects keys with values"]
+
+
+def test_a_hash_that_would_hold_the_login_for_minutes_is_refused(tmp_path: Path) -> None:
+    costly = HASH.replace("$04$", "$21$")
+    assert problems(tmp_path, f"basic_auth_users: {{alice: {costly}}}") == [
+        "1: basic_auth_users.alice: has the cost 21, so that a login would take minutes; 10 is usual, and 20 the most"
+    ]
+    assert loaded(tmp_path, f"basic_auth_users: {{alice: {HASH.replace('$04$', '$20$')}}}").basic_auth_users
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "web.yml")
+    with pytest.raises(ConfigError, match=r"web.yml: cannot be read: it is a pipe; name a regular file"):
+        load_web(tmp_path / "web.yml")

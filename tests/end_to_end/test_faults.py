@@ -86,7 +86,7 @@ def test_each_try_has_its_own_end_and_the_first_is_told(tmp_path: Path, script: 
         both.agent.wait_for(lambda: both.value(RETRIED, endpoint="bad") > before, "the end of another")
         for endpoint in ("bad", gateway_of(server.url)):
             (line,) = both.lines(endpoint)
-            assert line.startswith("is not there for now; all is kept and tried again: ")
+            assert line.startswith("takes nothing for now; all is kept and tried again: ")
 
 
 def test_ticks_go_on_while_a_sink_is_down(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_ticks_go_on_while_a_sink_is_down(tmp_path: Path) -> None:
     [
         (400, "refuses what is sent, and it is dropped"),
         (403, "refuses what somebody has to mend; all is kept and tried again slowly"),
-        (500, "is not there for now; all is kept and tried again"),
+        (500, "takes nothing for now; all is kept and tried again"),
     ],
 )
 def test_a_refusal_is_told_once_with_the_servers_own_words(tmp_path: Path, status: int, condition: str) -> None:
@@ -125,7 +125,7 @@ def test_that_a_sink_is_well_again_is_told_once_and_nothing_was_lost(tmp_path: P
         both.agent.wait_for(lambda: len(both.lines("bad")) == 2, "that it is well")
         both.tick_on(3)
         away, back = both.lines("bad")
-        assert away.startswith("is not there for now")
+        assert away.startswith("takes nothing for now")
         assert "503" in away
         assert away.endswith("warming up")
         assert back == "accepts what is sent"

@@ -71,7 +71,7 @@ def test_a_sink_that_is_down_is_named(tmp_path: Path, sink: Callable[[str], str]
     port = free_port()
     done = once(tmp_path, LONGER + sink(f"http://127.0.0.1:{port}/x"))
     assert done.returncode == 1
-    assert f"127.0.0.1:{port} is not there for now" in done.stderr
+    assert f"127.0.0.1:{port} takes nothing for now" in done.stderr
     assert "Connection refused" in done.stderr
 
 

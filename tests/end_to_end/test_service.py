@@ -245,6 +245,21 @@ def test_a_new_interval_holds_at_once(tmp_path: Path) -> None:
         assert receiver.violations == []
 
 
+def test_the_status_says_that_a_configuration_was_refused_until_one_is_taken(tmp_path: Path) -> None:
+    with Receiver() as receiver, reloading(tmp_path, config(endpoint("good", receiver)), receiver) as reload:
+
+        def told() -> str:
+            return reload.manager.states("STATUS=")[-1]
+
+        reload("interval: [")
+        reload.wait_for(lambda: told().startswith("STATUS=configuration refused; good: last push"), "the status")
+        count = len(reload.manager.states("STATUS="))
+        reload.wait_for(lambda: len(reload.manager.states("STATUS=")) > count + 2, "more ticks")
+        assert told().startswith("STATUS=configuration refused; good: ")
+        reload(config(endpoint("good", receiver), interval="1h"))  # so that no tick comes to say it
+        reload.wait_for(lambda: told().startswith("STATUS=good: "), "the status")
+
+
 def test_the_second_configuration_can_be_refused_and_the_third_taken(tmp_path: Path) -> None:
     with Receiver() as receiver, Receiver() as other:
         with reloading(tmp_path, config(endpoint("good", receiver)), receiver) as reload:

@@ -318,6 +318,70 @@ def test_a_directory_of_somebody_else_is_refused(tmp_path: Path) -> None:
         opened(path).__enter__()
 
 
+def is_said(caplog: pytest.LogCaptureFixture, path: Path) -> str:
+    """What the log says of a spool that is opened there; it is opened all the same."""
+    caplog.clear()
+    with opened(path):
+        pass
+    return "\n".join(caplog.messages)
+
+
+def test_of_a_directory_above_it_that_others_may_write_to_the_log_warns(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    above = tmp_path / "above"
+    above.mkdir()
+    above.chmod(0o777)
+    words = f"not safe: others may write to {above} (its mode is 0777); chmod go-w would be right"
+    assert words in is_said(caplog, above / "spool")
+    above.chmod(0o1777)  # as /tmp, where nobody may rename what is not theirs
+    assert is_said(caplog, above / "spool") == ""
+    (above / "free").mkdir()
+    (above / "free").chmod(0o777)
+    words = f"every user may put another directory in the place of {above / 'free' / 'ours'}"
+    assert words in is_said(caplog, above / "free" / "ours" / "spool")
+
+
+def test_of_a_link_above_it_the_log_warns_only_if_it_is_somebody_elses(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    needs.root()
+    (tmp_path / "private").mkdir()
+    link = tmp_path / "link"
+    link.symlink_to("private")
+    assert is_said(caplog, link / "spool") == ""  # as systemd makes it for DynamicUser=
+    assert (tmp_path / "private" / "spool").is_dir()
+    os.lchown(link, 12345, 12345)
+    assert f"{link} is a link of user 12345, who may turn it elsewhere" in is_said(caplog, link / "spool")
+
+
+def test_of_a_directory_above_it_of_somebody_else_the_log_warns(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    needs.root()
+    os.chown(tmp_path, 12345, 12345)
+    assert "belongs to user 12345, and not to user 0" in is_said(caplog, tmp_path / "spool")
+
+
+def test_who_may_not_go_there_is_told_so() -> None:
+    needs.root()
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        (directory / "private" / "ours").mkdir(parents=True)
+        (directory / "private").chmod(0o700)
+        (directory / "link").symlink_to("private/ours")
+        os.seteuid(12345)
+        try:
+            for path in (directory / "link" / "spool", directory / "spool"):
+                with pytest.raises(SpoolError, match=f"the spool {path}: Permission denied for user 12345"):
+                    opened(path).__enter__()
+                with pytest.raises(SpoolError, match=f"the spool {path}: Permission denied for user 12345"):
+                    deposit(path, [request(1)])
+        finally:
+            os.seteuid(0)
+
+
 def test_a_link_or_a_file_in_its_place_is_refused(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")

@@ -1,5 +1,6 @@
 """Credentials: how they are written, where they are read, when they are read again."""
 
+import os
 import time
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def _with(file: Path, text: str) -> Path:
 def test_a_secret_that_has_not_changed_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     secret = SecretFile(_with(tmp_path / "token", "first"))
     secret()
-    monkeypatch.setattr(Path, "read_text", lambda *_, **__: pytest.fail("it was read"))
+    monkeypatch.setattr(os, "open", lambda *_, **__: pytest.fail("it was read"))
 
     assert secret() == "first"
 
@@ -66,12 +67,25 @@ def test_a_secret_that_cannot_be_read_names_its_file_and_is_never_the_old_one(tm
     with pytest.raises(OSError, match=f"cannot read {file}: No such file or directory"):
         secret()
     file.write_bytes(b"\xff\xfe")
-    with pytest.raises(ValueError, match=f"cannot read {file}: it is not UTF-8"):
+    with pytest.raises(OSError, match=f"cannot read {file}: it is not UTF-8"):
         secret()
+
+
+def test_a_secret_that_is_no_file_is_not_waited_for_nor_read_for_ever(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "token")
+    for path, kind in ((tmp_path / "token", "a pipe"), (Path("/dev/zero"), "a device")):
+        with pytest.raises(OSError, match=f"nothing was sent: cannot read {path}: it is {kind}"):
+            SecretFile(path)()
+
+
+def test_an_empty_secret_is_never_sent(tmp_path: Path) -> None:
+    file = _with(tmp_path / "token", "\n")
+    with pytest.raises(OSError, match=f"nothing was sent: cannot read {file}: it is empty"):
+        SecretFile(file)()
 
 
 def test_a_missing_secret_is_a_failure_of_the_push_that_shows_in_the_log(tmp_path: Path) -> None:
     client = Client(HttpSettings(), authorization("Bearer", SecretFile(tmp_path / "token")))
     outcome = client.send(ANY, soon())
 
-    assert outcome == Failure(f"cannot read {tmp_path / 'token'}: No such file or directory")
+    assert outcome == Failure(f"nothing was sent: cannot read {tmp_path / 'token'}: No such file or directory")

@@ -41,7 +41,7 @@ def test_a_change_is_said_once_with_the_words_of_the_server(
         ("INFO", "mimir accepts what is sent"),
         (
             "WARNING",
-            "mimir is not there for now; all is kept and tried again: 503 Service Unavailable: draining",
+            "mimir takes nothing for now; all is kept and tried again: 503 Service Unavailable: draining",
         ),
         ("INFO", "mimir accepts what is sent"),
     ]

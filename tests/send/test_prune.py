@@ -36,7 +36,7 @@ def pruned(
         older_than=HOUR,
         job=job,
         dry_run=dry_run,
-        deadline=time.monotonic() + LONG,
+        deadline=lambda: time.monotonic() + LONG,
         now=lambda: time.time() + later,
     )
 

@@ -1,5 +1,6 @@
 """TLS of an endpoint: who is trusted, what is shown, and the deadline in the handshake and after it."""
 
+import os
 import shutil
 import ssl
 import time
@@ -184,3 +185,12 @@ def test_an_answer_cut_off_in_tls_is_none(authority: Authority) -> None:
         outcome = push(server.url, TlsSettings(ca_file=authority.file))
 
     assert outcome == Failure("the server closed the connection without a complete answer")
+
+
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for settings in (TlsSettings(ca_file=pipe), TlsSettings(cert_file=pipe), TlsSettings(ca_file=Path("/dev/zero"))):
+        outcome = push("https://127.0.0.1:9/", settings)
+        assert isinstance(outcome, Failure)
+        assert outcome.words.endswith("; name a regular file")

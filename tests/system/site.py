@@ -18,7 +18,7 @@ from tests.waiting import wait_for
 
 PATIENCE: Final = 30.0
 EXAMPLES: Final = "/usr/share/doc/ss-pusher/examples"
-SPOOL: Final = "spool: {directory: /var/lib/ss-pusher}"
+SPOOL: Final = 'spool: {directory: "${STATE_DIRECTORY}"}'
 TICKS: Final = 'ss_pusher_ticks_total{outcome="ok"}'
 
 

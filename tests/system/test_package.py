@@ -83,10 +83,10 @@ def test_a_removal_keeps_the_configuration_and_a_purge_leaves_nothing(
         text = """
             interval: 200ms
             shutdown_deadline: 1s
-            spool: {directory: /var/lib/ss-pusher}
+            spool: {directory: "${STATE_DIRECTORY}"}
             remote_write: [{url: 'http://127.0.0.1:9/'}]"""
         machine.write("/etc/ss-pusher/config.yml", text)
-        machine.write("/etc/ss-pusher/other.yml", text.replace("lib/ss-pusher", "lib/ss-pusher@other"))
+        machine.write("/etc/ss-pusher/other.yml", text)
         machine.write("/etc/ss-pusher/secrets/push", "secret", 0o600)
         machine.run("install", "-D", f"{EXAMPLES}/user-names.conf", "-t", "/etc/systemd/system/ss-pusher.service.d")
         machine.run("systemctl", "daemon-reload")

@@ -11,7 +11,7 @@ from tests.end_to_end.relay import relay
 from tests.send.scripted import reply, scripted
 from tests.servers import Labels, labels
 from tests.system.machine import AGENT
-from tests.system.site import Site, sending
+from tests.system.site import SPOOL, Site, sending
 
 pytestmark = pytest.mark.system
 
@@ -125,12 +125,31 @@ def test_a_reload_takes_a_new_configuration_and_refuses_a_broken_one(site: Site)
     site.tick_on(3)
     assert 'family="ipv4"' in str(site.pushgateway.get("/metrics").text)
     site.configure("interval: 0s\nremote_write: []\nlimits: {}")
-    machine.run("systemctl", "reload", AGENT)
-    site.wait_for(lambda: "the old configuration goes on" in machine.journal(), "words about it")
-    errors = machine.journal("--priority=err", "--output=cat")
-    assert [line.split(": ")[2] for line in errors.splitlines()] == ["interval", "limits"]
+    assert machine.attempt("systemctl", "reload", AGENT).returncode == 1
+    said = machine.journal()
+    assert "interval: " in said
+    assert "limits: unknown key" in said
+    assert "the new configuration is refused" not in said  # because the agent was never asked
     site.tick_on(3)
     assert [machine.shown("ActiveState"), machine.shown("MainPID")] == ["active", before]
+    site.configure(site.config())
+    machine.run("systemctl", "reload", AGENT)
+
+
+def test_a_configuration_with_secrets_can_be_checked_by_hand_and_reloaded(site: Site) -> None:
+    machine = site.machine
+    machine.write("/etc/ss-pusher/secrets/push", "open sesame\n", 0o600)
+    auth = 'basic_auth: {username: edge, password_file: "${CREDENTIALS_DIRECTORY}/secret_push"}'
+    text = f'remote_write: [{{url: "{site.write_url}", name: prometheus, {auth}}}]\n{SPOOL}'
+    site.start(text)
+    check = ["ss-pusher", "check-config", "/etc/ss-pusher/config.yml"]
+    by_hand = machine.attempt(*check)
+    assert by_hand.returncode == 0
+    assert by_hand.stderr.count("uses CREDENTIALS_DIRECTORY, which is not set here") == 1
+    site.configure("interval: 100ms\n" + text)
+    machine.run("systemctl", "reload", AGENT)
+    site.wait_for(lambda: "a new configuration: reading every 0.1 s" in machine.journal(), "the new configuration")
+    assert "CREDENTIALS_DIRECTORY" not in machine.journal()  # in the unit it is set
 
 
 # ---- the end --------------------------------------------------------------------------------------------------------

@@ -1,10 +1,14 @@
 """The other units, and what stands in the journal."""
 
+import base64
 import signal
+from contextlib import ExitStack
 
 import pytest
 
+from tests.end_to_end.relay import relay
 from tests.hosts import loss
+from tests.send.scripted import reply, scripted
 from tests.servers import Labels, labels
 from tests.system.machine import AGENT
 from tests.system.site import SPOOL, Site
@@ -27,8 +31,7 @@ def pushed(site: Site) -> float:
 
 def test_two_more_agents_have_configurations_and_states_of_their_own(site: Site) -> None:
     for name in ("two", "three"):
-        text = site.config(SPOOL.replace("ss-pusher", f"ss-pusher@{name}")).replace("edge-7", f"edge-{name}")
-        site.configure(text, name)
+        site.configure(site.config(SPOOL).replace("edge-7", f"edge-{name}"), name)
     site.machine.run("systemctl", "start", "ss-pusher@two", "ss-pusher@three")
     site.wait_for(lambda: ticks_of(site, "edge-two") > 1 and ticks_of(site, "edge-three") > 1, "ticks of both")
     assert site.machine.attempt("systemctl", "is-active", AGENT).stdout == "inactive\n"
@@ -36,6 +39,26 @@ def test_two_more_agents_have_configurations_and_states_of_their_own(site: Site)
         assert "endpoint-prometheus" in site.machine.run("ls", f"/var/lib/ss-pusher@{name}/")
     assert site.machine.attempt("systemctl", "start", "ss-pusher@four").returncode == 0
     assert site.machine.attempt("systemctl", "is-active", "ss-pusher@four").stdout == "inactive\n"
+
+
+def test_each_agent_has_a_user_and_secrets_of_its_own(site: Site) -> None:
+    machine = site.machine
+    auth = 'basic_auth: {username: edge, password_file: "${CREDENTIALS_DIRECTORY}/secret_push"}'
+    units = [AGENT, "ss-pusher@two.service", "ss-pusher@three_3-b.service"]
+    with ExitStack() as stack:
+        received = []
+        for name, secrets in (("config", "secrets"), ("two", "two.secrets"), ("three_3-b", "three_3-b.secrets")):
+            server = stack.enter_context(scripted(reply(204)))
+            url = stack.enter_context(relay(site.servers, server.url))
+            machine.write(f"/etc/ss-pusher/{secrets}/push", f"of {name}", 0o600)
+            site.configure(f'interval: 200ms\nremote_write: [{{url: "{url}", {auth}}}]', name)
+            received.append((name, server))
+        machine.run("systemctl", "start", *units)
+        site.wait_for(lambda: all(server.requests for _, server in received), "a push of each")
+        for name, server in received:
+            token = base64.b64encode(f"edge:of {name}".encode()).decode()
+            assert server.requests[0].headers.get("authorization") == f"Basic {token}"
+    assert len({machine.shown("UID", unit) for unit in units}) == 3
 
 
 def test_the_timer_pushes_again_and_again_and_a_failure_is_seen(site: Site) -> None:
@@ -52,6 +75,21 @@ def test_the_timer_pushes_again_and_again_and_a_failure_is_seen(site: Site) -> N
     with loss(site.servers, 1):
         assert machine.attempt("systemctl", "start", ONCE).returncode == 1
     assert machine.shown("ExecMainStatus", ONCE) == "1"
+
+
+def test_what_one_tick_could_not_push_goes_out_with_the_next_from_a_spool_of_its_own(site: Site) -> None:
+    def ticks() -> int:
+        return max((len(values) for values in site.prometheus.samples("ss_tcp_sockets").values()), default=0)
+
+    site.start(site.config(SPOOL, interval="1h"))  # an agent beside it, whose spool is another
+    site.wait_for(lambda: ticks() == 1, "its tick")
+    with loss(site.servers, 1):
+        assert site.machine.attempt("systemctl", "start", ONCE).returncode == 1
+    assert "lost" not in site.machine.journal()
+    assert ticks() == 1
+    site.machine.run("systemctl", "start", ONCE)
+    site.wait_for(lambda: ticks() == 3, "both ticks")
+    assert "endpoint-prometheus" in site.machine.run("ls", "/var/lib/ss-pusher-once/")
 
 
 def test_a_server_that_is_away_is_one_line_when_it_goes_and_one_when_it_comes(site: Site) -> None:
@@ -81,7 +119,7 @@ def test_the_journal_knows_how_bad_each_line_is(site: Site) -> None:
     site.start()
     site.tick_on()
     site.configure("interval: 0s")
-    machine.run("systemctl", "reload", AGENT)
+    machine.run("systemctl", "kill", "--signal=HUP", "--kill-who=main", AGENT)
     site.wait_for(lambda: "the old configuration goes on" in machine.journal(), "words about it")
     errors, warnings, news = (
         machine.journal(f"--priority={level}", "--output=cat", "--identifier=ss-pusher")

@@ -32,6 +32,10 @@ class Protection:
     headers: Mapping[str, str] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
 
+    def is_none(self) -> bool:
+        """Whether everybody may ask, and everybody on the way may listen."""
+        return self.context is None and not self.users
+
 
 class Guard:
     """Decides by what the files say now: they are read again when one of them has changed. Safe from any thread.

@@ -30,6 +30,7 @@ class ExposeServer:
 
     def __init__(self, address: tuple[str, int], exposition: Exposition, guard: Guard | None = None) -> None:
         self._listener: Final = _listen(address)
+        self.host: Final[str] = self._listener.getsockname()[0]
         self.port: Final[int] = self._listener.getsockname()[1]
         self._exposition: Final = exposition
         self._guard: Final = guard

@@ -43,11 +43,12 @@ def make_server_context(settings: ServerTls) -> ssl.SSLContext:
     context.maximum_version = VERSIONS[settings.max_version]
     if settings.ciphers:
         context.set_ciphers(":".join(settings.ciphers))
-    with naming(f"cert_file {settings.cert_file}, key_file {settings.key_file}"):
+    files = f"cert_file {settings.cert_file}, key_file {settings.key_file}"
+    with naming(files, settings.cert_file, settings.key_file):
         # An empty password: OpenSSL would ask for one at the terminal.
         context.load_cert_chain(settings.cert_file, settings.key_file, password="")
     if settings.client_ca_file:
-        with naming(f"client_ca_file {settings.client_ca_file}"):
+        with naming(f"client_ca_file {settings.client_ca_file}", settings.client_ca_file):
             context.load_verify_locations(cafile=settings.client_ca_file)
     context.verify_mode = _MODES[settings.client_auth]
     return context
