@@ -3,6 +3,7 @@
 import os
 import pty
 import select
+import shlex
 import signal
 import subprocess
 import threading
@@ -234,7 +235,8 @@ def test_a_shell_gets_its_terminal_back_when_the_job_stops(config: str, tmp_path
             shown += os.read(terminal, 4096)
 
     try:
-        os.write(terminal, f"{command.EXECUTABLE} run --config {config} -- {job}\n".encode())
+        line = shlex.join([command.EXECUTABLE, "run", "--config", config, "--", str(job)])
+        os.write(terminal, f"{line}\n".encode())
         see(b"begun")
         os.write(terminal, typed.encode())
         see(b"Stopped")
