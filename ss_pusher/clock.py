@@ -15,10 +15,11 @@ _NEWS_MS: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Where time comes from. `wall` is Unix time and may be set; `monotonic` never goes back. Both in seconds."""
+    """Where time comes from. `wall` is Unix time and may be set; `monotonic` never goes back. All in seconds."""
 
     wall: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
 
 
 class Moment(NamedTuple):

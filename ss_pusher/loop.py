@@ -12,6 +12,9 @@ from ss_pusher.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 
+LATE_EVENTS: Final = 0.03
+"""Seconds in which the kernel has announced the end of the sockets of a process that has just ended."""
+
 
 class Stages:
     """Times and counts the stages of a tick."""
@@ -90,6 +93,7 @@ class Loop:
         while not stop.is_set():
             self.once()
             due = self._wait(stop, self._after(due))
+        self._clock.sleep(LATE_EVENTS)  # what ended just before is told too
         self.once(last=True)
 
     def _after(self, due: float) -> float:

@@ -10,11 +10,14 @@ from tests import hosts, servers
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _hangups_end_processes() -> Iterator[None]:
-    """What the tests start shall not inherit that SIGHUP is ignored, as it is below nohup(1)."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+def _signals_end_processes() -> Iterator[None]:
+    """What the tests start shall not inherit that these are ignored, as below nohup(1) and behind the & of a script."""
+    ignored = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in ignored}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # pytest's own
     yield
-    signal.signal(signal.SIGHUP, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

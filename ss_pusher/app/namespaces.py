@@ -47,7 +47,10 @@ class _Open:
 
 
 class Namespaces:
-    """All that are wanted, looked for before each dump. One that goes away is read a last time, and let go of."""
+    """All that are wanted, looked for before each dump.
+
+    One that goes away is read in two more ticks: the kernel announces the end of a socket after it is gone.
+    """
 
     def __init__(
         self,
@@ -70,7 +73,8 @@ class Namespaces:
         self._nothing: Final = nothing
         self._own: Final = own()
         self._open: dict[int, _Open] = {}
-        self._gone: list[_Open] = []
+        self._gone: dict[int, _Open] = {}  # since the last tick
+        self._left: dict[int, _Open] = {}  # since the one before, and read once since then
         self._failed = False  # a reader was given up in the middle, and what it had heard of with it
         self._refused: set[int] = set()
         self._look()
@@ -79,14 +83,14 @@ class Namespaces:
         """The name and the sockets of each. Raises CollectError if one that is still there cannot be read."""
         if self._wanted != {"self"}:
             self._look()
-        last = [part for gone in self._gone for part in _last_words(gone)]
+        last = [part for gone in self._going() for part in _last_words(gone)]
         return [*last, *map(self._dump, list(self._open.values()))] or [("", self._nothing)]
 
     def closed(self) -> tuple[list[tuple[str, Sockets]], bool]:
         """What was destroyed in each since the last call, after its dump; and whether that is all."""
         parts, whole = [], not self._failed
         self._failed = False
-        for one in (*self._gone, *self._open.values()):
+        for one in (*self._going(), *self._open.values()):
             sockets, complete = one.reader.closed()
             parts.append(one.named(sockets))
             whole &= complete
@@ -102,8 +106,11 @@ class Namespaces:
 
     def close(self) -> None:
         """Let go of all."""
-        for one in (*self._gone, *self._open.values()):
+        for one in (*self._going(), *self._open.values()):
             one.reader.close()
+
+    def _going(self) -> list[_Open]:
+        return [*self._left.values(), *self._gone.values()]
 
     def _dump(self, one: _Open) -> tuple[str, Sockets]:
         try:
@@ -117,10 +124,13 @@ class Namespaces:
 
     def _look(self) -> None:
         there = {namespace.inode: namespace for namespace in find(self._wanted, self._own)}
-        self._gone += [one for inode, one in self._open.items() if inode not in there]
-        self._open = {
-            inode: replace(one, namespace=there[inode]) for inode, one in self._open.items() if inode in there
-        }
+        known = self._left | self._gone | self._open
+        self._gone |= {inode: one for inode, one in self._open.items() if inode not in there}
+        # One may come back: it was only renamed.
+        self._open = {inode: replace(one, namespace=there[inode]) for inode, one in known.items() if inode in there}
+        for inode in self._open:
+            self._gone.pop(inode, None)
+            self._left.pop(inode, None)
         self._refused &= there.keys()
         for inode, namespace in there.items():
             if inode not in self._open:
@@ -139,10 +149,10 @@ class Namespaces:
         self._open[namespace.inode] = _Open(namespace, reader)
 
     def _let_go(self) -> None:
-        for one in self._gone:
+        for one in self._left.values():
             one.reader.close()
-        names = {one.namespace.name for one in self._gone}
-        self._gone = []
+        names = {one.namespace.name for one in self._left.values()}
+        self._left, self._gone = self._gone, {}
         if names:
             self._forget(names - {one.namespace.name for one in self._open.values()})
 

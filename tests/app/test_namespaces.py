@@ -1,8 +1,10 @@
 """Which namespaces are read, and what becomes of one that fails, with readers that the tests script."""
 
 import logging
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -84,7 +86,7 @@ def test_cookies_that_several_namespaces_count_for_themselves_are_kept_apart() -
     assert len({cookie for of_one in dumped for cookie in of_one}) == 9
 
 
-def test_one_that_goes_away_is_read_a_last_time_and_forgotten() -> None:
+def test_one_that_goes_away_is_read_in_two_more_ticks_and_forgotten() -> None:
     scene = Scene(lambda _: Scripted([1]))
     with single() as short:
         namespaces = scene.read("named")
@@ -92,11 +94,37 @@ def test_one_that_goes_away_is_read_a_last_time_and_forgotten() -> None:
         namespaces.closed()
     (reader,) = scene.readers[short.name]
     reader.taken.clear()
-    assert short.name in dict(namespaces.dump())
-    namespaces.closed()
-    assert reader.taken == ["dump", "closed", "close"]
-    assert short.name in scene.forgotten
+    for _ in range(2):
+        assert not scene.forgotten
+        assert short.name in dict(namespaces.dump())
+        assert short.name in dict(namespaces.closed()[0])
+    assert reader.taken == ["dump", "closed", "dump", "closed", "close"]
+    assert scene.forgotten == {short.name}
     assert short.name not in dict(namespaces.dump())
+
+
+@pytest.mark.parametrize("ticks_away", [0, 1])
+def test_one_whose_name_was_away_for_a_moment_goes_on(host: Host, tmp_path: Path, ticks_away: int) -> None:
+    scene = Scene(lambda _: Scripted([1]))
+    kept, there = tmp_path / "kept", Path("/run/netns", host.name)
+    kept.touch()
+    subprocess.run(["mount", "--bind", there, kept], check=True)
+    try:
+        namespaces = scene.read("named")
+        namespaces.dump()
+        namespaces.closed()
+        subprocess.run(["umount", there], check=True)
+        for _ in range(ticks_away):
+            assert host.name in dict(namespaces.dump())
+            namespaces.closed()
+        subprocess.run(["mount", "--bind", kept, there], check=True)
+    finally:
+        subprocess.run(["umount", kept], check=True)
+    dumped = [name for name, _ in namespaces.dump()]
+    assert dumped.count(host.name) == 1
+    namespaces.closed()
+    assert scene.readers[host.name][0].taken[-1] == "closed"
+    assert not scene.forgotten
 
 
 def test_one_that_goes_away_and_cannot_be_read_is_no_error() -> None:
@@ -105,6 +133,8 @@ def test_one_that_goes_away_and_cannot_be_read_is_no_error() -> None:
         namespaces = scene.read("named")
     scene.readers[short.name][0].failures = 1
     assert short.name not in dict(namespaces.dump())
+    namespaces.closed()
+    namespaces.dump()
     namespaces.closed()
     assert scene.readers[short.name][0].taken[-1] == "close"
 

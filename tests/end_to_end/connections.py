@@ -1,11 +1,15 @@
 """Connections that a test makes and moves data over, byte by byte as it says."""
 
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+from ss_pusher.model import AddressFamily
+from ss_pusher.netlink.closed import ClosedFlows
 from tests.hosts import Host
+from tests.waiting import wait_for
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,23 @@ def service(address: str = "127.0.0.1", *, at: Host | None = None, clients: Host
     with ExitStack() as opened:
         listener = at.call(lambda: _listen(address)) if at else _listen(address)
         yield Service(opened.enter_context(listener), opened, clients)
+
+
+@contextmanager
+def announced(host: Host, ends: int) -> Iterator[None]:
+    """Go on behind the block when the kernel has announced that so many ends of flows of a host are closed.
+
+    It does so a moment after they are gone, to all who listen at once.
+    """
+    with host.call(lambda: ClosedFlows(tuple(AddressFamily), (), loopback=True)) as closed:
+        heard = Counter[str]()
+
+        def enough() -> bool:
+            heard.update(ends=len(closed.take().sockets))
+            return heard["ends"] >= ends
+
+        yield
+        wait_for(enough, f"{ends} ends are announced as closed")
 
 
 def _listen(address: str) -> socket.socket:

@@ -13,6 +13,7 @@ from ss_pusher.clock import Clock
 from ss_pusher.config import parse
 from ss_pusher.model import Family, HistogramBlock, Snapshot
 from tests.servers import Labels, labels
+from tests.waiting import wait_for
 
 PATIENCE = 20.0
 
@@ -39,6 +40,18 @@ def ticking(text: str) -> Iterator[Callable[[], Snapshot]]:
         for endpoint in agent.endpoints:
             endpoint.finish(agent.pipeline.previous_ms + 1, time.monotonic() + PATIENCE)
         agent.close()
+
+
+def tick_until(tick: Callable[[], Snapshot], condition: Callable[[Snapshot], bool], what: str) -> Snapshot:
+    """Tick until a snapshot is as it should be: the kernel announces the end of a connection a moment later."""
+
+    def reached() -> Snapshot | None:
+        snapshot = tick()
+        return snapshot if condition(snapshot) else None
+
+    snapshot = wait_for(reached, what, PATIENCE)
+    assert snapshot
+    return snapshot
 
 
 def said(snapshot: Snapshot, external: Mapping[str, str]) -> dict[Labels, float]:

@@ -13,8 +13,8 @@ from ss_pusher.model import Snapshot
 from tests import needs
 from tests.attribute.test_process import as_nobody
 from tests.config.parsing import config
-from tests.end_to_end.connections import service
-from tests.end_to_end.pipeline import said, ticking
+from tests.end_to_end.connections import announced, service
+from tests.end_to_end.pipeline import said, tick_until, ticking
 from tests.hosts import Host, single
 
 CONFIG = """
@@ -37,6 +37,11 @@ def of(snapshot: Snapshot, name: str, **wanted: str) -> float:
     return sum(value for key, value in said(snapshot, {}).items() if pairs <= set(key))
 
 
+def closed(snapshot: Snapshot) -> float:
+    """How many flows were announced as closed."""
+    return of(snapshot, "ss_tcp_flows_closed_total")
+
+
 def test_each_namespace_has_its_own_flows_and_the_totals_are_of_all() -> None:
     with (
         single() as one,
@@ -51,7 +56,7 @@ def test_each_namespace_has_its_own_flows_and_the_totals_are_of_all() -> None:
         second.ask(20)
         third.ask(3)
         third.close()
-        snapshot = tick()
+        snapshot = tick_until(tick, lambda snapshot: closed(snapshot) == 2, "both ends of the third are closed")
     assert of(snapshot, "ss_flow_sent_bytes_total", namespace=one.name, direction="out") == 100
     assert of(snapshot, "ss_flow_received_bytes_total", namespace=two.name, direction="in") == 23 + 1  # a FIN
     assert of(snapshot, "ss_flow_sockets", namespace=two.name) == 2
@@ -83,9 +88,12 @@ def test_namespaces_come_and_go_while_the_agent_ticks(host: Host) -> None:
             assert of(tick(), "ss_flow_sent_bytes_total", namespace=short.name) == 50
             inode = Path("/run/netns", short.name).stat().st_ino
             connection.ask(7)
+            with announced(short, ends=2):
+                connection.close()
         ended = tick()
         assert of(ended, "ss_tcp_sent_bytes_total") == 57
         assert of(ended, "ss_tcp_flows_lost_total") == 0
+        tick()
         later = tick()
         assert of(later, "ss_flow_sockets", namespace=short.name) == 0
         assert of(later, "ss_flow_sockets", namespace=host.name) == 2
