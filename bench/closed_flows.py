@@ -11,13 +11,13 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from itertools import cycle
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from bench import report
 from bench.collector import DOCUMENT, INSIDE, in_a_namespace_of_its_own
+from bench.flows import ADDRESSES, SPARE_DESCRIPTORS, listening
 from bench.serving import serving
 from ss_pusher.app.collector import kernel_fields
 from ss_pusher.app.plan import fields, make_plan
@@ -32,8 +32,6 @@ CLOSERS: Final = 2
 RMEM_MAX: Final = 212_992  # what Linux allows everyone to ask for, unless net.core.rmem_max was raised
 _LISTEN: Final = "--listen"
 _ABORT: Final = struct.pack("ii", 1, 0)  # struct linger: closing resets, which takes the least time
-_ADDRESSES: Final = 50
-_SPARE_DESCRIPTORS: Final = 200
 _BURST: Final = 20  # sockets closed without a look at the clock
 _QUIET: Final = 0.5  # seconds without an announcement, after which none will come any more
 _ROOM: Final = {"privileged": 32 << 20, "unprivileged": RMEM_MAX}
@@ -80,7 +78,7 @@ def main(argv: Sequence[str]) -> int:
 def _most() -> int:
     """How many sockets the closers may have open."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return CLOSERS * (hard - _ADDRESSES - _SPARE_DESCRIPTORS)
+    return CLOSERS * (hard - ADDRESSES - SPARE_DESCRIPTORS)
 
 
 def _table(rates: Iterable[int], sockets: int, rounds: int) -> Iterator[str]:
@@ -130,9 +128,7 @@ def _run(rate: int, sockets: int, *, privileged: bool) -> Run:
 
 def _close(number: int, orders: Connection) -> None:
     """Open as many connections as are sent, then close them at the rate that is sent."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    listeners = cycle([socket.create_server((f"127.0.{number}.{last}", 0)) for last in range(1, _ADDRESSES + 1)])
+    listeners = listening(number)
     ends = [end for _ in range(orders.recv()) for end in _connect(next(listeners))]
     orders.send(len(ends))
     rate = orders.recv()

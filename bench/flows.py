@@ -4,6 +4,7 @@ import math
 import resource
 import socket
 import struct
+from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import cycle
 from multiprocessing.connection import Connection
@@ -13,7 +14,7 @@ from bench.serving import serving
 
 ADDRESSES: Final = 50  # destinations of each process, with a listening port each
 PAYLOAD: Final = b"x" * 1000  # each way
-_SPARE_DESCRIPTORS: Final = 200
+SPARE_DESCRIPTORS: Final = 200  # of each process
 _ABORT: Final = struct.pack("ii", 1, 0)  # struct linger: closing resets, so that nothing lingers in TIME_WAIT
 
 
@@ -39,7 +40,7 @@ class Flows:
     def grow_to(self, sockets: int) -> None:
         """Open what is missing to this many sockets; each connection carries a little payload both ways."""
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        most = (hard - ADDRESSES - _SPARE_DESCRIPTORS) // 2  # connections of one process
+        most = (hard - ADDRESSES - SPARE_DESCRIPTORS) // 2  # connections of one process
         missing = math.ceil(sockets / 2) - self._open
         while missing > 0:
             if self._open % most == 0:
@@ -51,11 +52,16 @@ class Flows:
             missing -= count
 
 
-def _hold(number: int, orders: Connection) -> None:
-    """Open as many connections as are sent, and hold them until the end."""
+def listening(number: int) -> Iterator[socket.socket]:
+    """The destinations of process `number`, over and over. From now on it may open as many sockets as ever allowed."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    listeners = cycle([socket.create_server((f"127.0.{number}.{last}", 0)) for last in range(1, ADDRESSES + 1)])
+    return cycle([socket.create_server((f"127.0.{number}.{last}", 0)) for last in range(1, ADDRESSES + 1)])
+
+
+def _hold(number: int, orders: Connection) -> None:
+    """Open as many connections as are sent, and hold them until the end."""
+    listeners = listening(number)
     held: list[tuple[socket.socket, socket.socket]] = []
     try:
         while True:

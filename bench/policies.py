@@ -11,7 +11,7 @@ from ss_pusher.select import Selection
 
 THROUGHPUT: Final = 50
 RETRANSMITS: Final = 20
-SERIES_PER_GROUP: Final = 25  # about what the preset `standard` has
+SERIES_PER_GROUP: Final = 25  # a few more than the preset `standard` has
 MAX_SERIES: Final = 10_000
 MAX_NEW_SERIES_PER_HOUR: Final = 20_000
 _MAX_GROUPS: Final = MAX_SERIES // SERIES_PER_GROUP

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from bench.policies import MAX_SERIES, RETRANSMITS, THROUGHPUT
 from bench.replay import EVERY_FLOW, FIRST_COME, OURS, PLAIN_TOP, Result, replay
-from bench.report import write
+from bench.report import row, write
 from bench.traces import LAYOUT, TRACES, Traffic
 from ss_pusher.select import Prefixes, Selection
 
@@ -75,23 +75,23 @@ def _introduction(seed: int, tick: float) -> Iterator[str]:
 
 
 def _table(results: Results) -> Iterator[str]:
-    yield _row(*_COLUMNS)
-    yield _row("---", "---", *["---:"] * (len(_COLUMNS) - 2))
+    yield row(*_COLUMNS)
+    yield row("---", "---", *["---:"] * (len(_COLUMNS) - 2))
     for trace, by_policy in results.items():
         for policy, r in by_policy.items():
             counts = (f"{r.series:,.0f}", f"{r.most_series:,}", f"{r.new_per_hour:,.0f}")
-            yield _row(trace, policy, *counts, f"{r.bytes:.3f}", f"{r.retransmits:.3f}", f"{r.rank_error:,.1f}")
+            yield row(trace, policy, *counts, f"{r.bytes:.3f}", f"{r.retransmits:.3f}", f"{r.rank_error:,.1f}")
     yield ""
 
 
 def _verdicts(results: Results) -> Iterator[str]:
     yield "Ours, compared:"
     yield ""
-    yield _row("trace", "new series ÷ plain", "bytes ÷ plain", "retransmits ÷ plain", "bytes ÷ first come")
-    yield _row("---", *["---:"] * 4)
+    yield row("trace", "new series ÷ plain", "bytes ÷ plain", "retransmits ÷ plain", "bytes ÷ first come")
+    yield row("---", *["---:"] * 4)
     for trace, by_policy in results.items():
         ours, plain, first = by_policy[OURS], by_policy[PLAIN_TOP], by_policy[FIRST_COME]
-        yield _row(
+        yield row(
             trace,
             f"{ours.new_per_hour / plain.new_per_hour:.3f}",
             f"{ours.bytes / plain.bytes:.3f}",
@@ -104,10 +104,6 @@ def _verdicts(results: Results) -> Iterator[str]:
 def _costs(costs: Mapping[str, float]) -> Iterator[str]:
     measured = ", ".join(f"{name} {milliseconds:.0f} ms" for name, milliseconds in costs.items())
     yield f"One choice among {_GROUPS:,} groups, half of them new, costs in CPU time: {measured}."
-
-
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _draw(results: Results, path: Path) -> None:

@@ -216,23 +216,12 @@ def _parser() -> argparse.ArgumentParser:
         option(command, "--log-level", levels, metavar="LEVEL", default=level, help=least)
         return command
 
-    agent = add("agent", _agent, "the service: read this host's sockets at an interval, and push")
-    option(agent, "--config", Path, required=True, metavar="FILE")
-    text = "serve /metrics and /health here, whatever the configuration says; :8090 is every address of this host"
-    option(agent, "--expose", listen_address, metavar="ADDRESS", help=text)
+    _add_agent(add("agent", _agent, "the service: read this host's sockets at an interval, and push"))
     once = add("once", _once, "one tick, pushed")
     option(once, "--config", Path, required=True, metavar="FILE")
     _add_run(add("run", _job, "run a batch job, watch its sockets, and push before it ends with the job's exit code"))
     _add_prune(add("prune", _prune, "delete the groups from a Pushgateway to which nobody pushes any more"))
-    preview = add("preview", _preview, "show what would be pushed and what it costs, and send nothing")
-    option(preview, "--config", Path, metavar="FILE", help="without it, every setting has its default")
-    forms = one_of("table", "prometheus", "json")
-    option(preview, "--format", forms, metavar="FORMAT", default="table", help="table (default), prometheus or json")
-    option(preview, "--ticks", positive_int, metavar="N", default=2, help="how often to read (default: 2)")
-    option(preview, "--interval", seconds, metavar="SECONDS", default=1.0, help="between ticks (default: 1)")
-    explain = switched_on("SS_PUSHER_EXPLAIN")
-    text = "show instead which rule of the filter is applied where, and to how many sockets"
-    preview.add_argument("--explain", action="store_true", default=explain, help=text)
+    _add_preview(add("preview", _preview, "show what would be pushed and what it costs, and send nothing"))
     check = add("check-config", _check_config, "check a configuration and name every error in it")
     check.add_argument("file", type=Path, metavar="FILE")
     add("sample-config", _sample_config, "print a configuration with every key and its meaning")
@@ -245,6 +234,23 @@ def _parser() -> argparse.ArgumentParser:
     add("demo", _demo, push, level="warning")
     add("version", _version, "print the version")
     return parser
+
+
+def _add_agent(agent: argparse.ArgumentParser) -> None:
+    option(agent, "--config", Path, required=True, metavar="FILE")
+    text = "serve /metrics and /health here, whatever the configuration says; :8090 is every address of this host"
+    option(agent, "--expose", listen_address, metavar="ADDRESS", help=text)
+
+
+def _add_preview(preview: argparse.ArgumentParser) -> None:
+    option(preview, "--config", Path, metavar="FILE", help="without it, every setting has its default")
+    forms = one_of("table", "prometheus", "json")
+    option(preview, "--format", forms, metavar="FORMAT", default="table", help="table (default), prometheus or json")
+    option(preview, "--ticks", positive_int, metavar="N", default=2, help="how often to read (default: 2)")
+    option(preview, "--interval", seconds, metavar="SECONDS", default=1.0, help="between ticks (default: 1)")
+    explain = switched_on("SS_PUSHER_EXPLAIN")
+    text = "show instead which rule of the filter is applied where, and to how many sockets"
+    preview.add_argument("--explain", action="store_true", default=explain, help=text)
 
 
 def _add_run(run: argparse.ArgumentParser) -> None:

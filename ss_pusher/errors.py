@@ -29,5 +29,9 @@ class SpoolError(SsPusherError):
     """A spool cannot be opened: its directory cannot be used, or another process has it."""
 
 
+class SpoolInUseError(SpoolError):
+    """Another process of the same user has the spool."""
+
+
 class AddressInUseError(SsPusherError):
     """A listening address is taken or not ours."""

@@ -18,6 +18,7 @@ from ss_pusher.app.build import build_agent
 from ss_pusher.app.explain import explain as explained
 from ss_pusher.app.pipeline import fixed_series
 from ss_pusher.app.plan import read_config
+from ss_pusher.app.selecting import read_limited
 from ss_pusher.clock import Clock, Timeline
 from ss_pusher.config import Config
 from ss_pusher.encode import delimited, text
@@ -35,7 +36,7 @@ def show(path: Path | None, form: str, ticks: int, interval: float) -> None:
 
     `form` is table, prometheus (text exposition) or json. Without a path the defaults hold.
     """
-    config = read_config(path) if path else Config()
+    config = read_limited(path) if path else Config()
     agent = build_agent(config, lambda _telemetry: [], Clock())
     others = alternatives.watch(agent, config) if form == "table" else []
     try:

@@ -308,7 +308,7 @@ def test_limits_without_room_for_what_is_always_exported_are_a_wrong_configurati
     file = written(tmp_path, "limit: {max_series: 10}\nremote_write: [{url: 'http://127.0.0.1:1/'}]")
     done = run("once", "--config", file)
     assert done.returncode == cli.Exit.WRONG_USAGE
-    assert "limit.max_series: 10 is too small: what is always exported needs " in done.stderr
+    assert f"{file}: limit.max_series: 10 is too small: what is always exported needs " in done.stderr
 
 
 def test_a_right_file_is_told_to_be_right(tmp_path: Path) -> None:

@@ -10,13 +10,10 @@ from msgspec.structs import replace
 
 from ss_pusher.app import privilege
 from ss_pusher.app.build import build_agent
-from ss_pusher.app.collector import kernel_fields
 from ss_pusher.app.expose import check_web_config
-from ss_pusher.app.plan import make_plan, read_config
-from ss_pusher.app.selecting import check_limits, make_selection
+from ss_pusher.app.selecting import read_limited
 from ss_pusher.app.service import Service, reload_on_hangup
 from ss_pusher.app.sinks import make_endpoints
-from ss_pusher.attribute.attributes import layout
 from ss_pusher.clock import Clock
 from ss_pusher.config import Config, ListenAddress
 from ss_pusher.config.expand import left_to_the_unit
@@ -34,7 +31,7 @@ def agent(path: Path, stop: StopSignal, listen: ListenAddress | None = None) -> 
     """
 
     def load() -> Config:
-        config = read_config(path)
+        config = read_limited(path)
         if listen is not None:
             config = replace(config, expose=replace(config.expose, listen_address=listen))
         _need_a_sink(config, path)
@@ -48,7 +45,7 @@ def agent(path: Path, stop: StopSignal, listen: ListenAddress | None = None) -> 
 
 def once(path: Path) -> bool:
     """One tick, pushed: whether every endpoint took it."""
-    config = read_config(path)
+    config = read_limited(path)
     # Nobody could scrape it in time, and an agent beside it may have the address.
     config = replace(config, expose=replace(config.expose, listen_address=None))
     _need_a_sink(config, path)
@@ -62,15 +59,10 @@ def check(path: Path) -> None:
 
     What only a systemd unit knows is no mistake outside of it, but a warning.
     """
-    config = read_config(path, check_files=True)
+    config = read_limited(path, check_files=True)
     _need_a_sink(config, path)
     if not left_to_the_unit(str(config.expose.web_config_file), os.environ):
         check_web_config(config)
-    plan = make_plan(config, kernel_fields())
-    try:
-        check_limits(plan, make_selection(config, plan, layout(plan.by)))
-    except ConfigError as error:
-        raise ConfigError([f"{path}: {problem}" for problem in error.problems]) from error
     for text in privilege.missing(config):
         logger.warning("%s", text)
     sys.stdout.write(f"{path}: this configuration can be used\n")

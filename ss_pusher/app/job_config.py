@@ -59,23 +59,12 @@ def _read(path: Path) -> Config:
     """What the defaults cannot have wrong needs no check, and no job waits for what that takes. Raises ConfigError."""
     loaded = load(path)
     if (loaded.config.metrics, loaded.config.limit) != (Config().metrics, Config().limit):
-        return _checked(path)
+        from ss_pusher.app.selecting import read_limited  # noqa: PLC0415 - all metrics, and numpy with them
+
+        return read_limited(path)
     for warning in loaded.warnings:
         logger.warning("%s", warning)
     return loaded.config
-
-
-def _checked(path: Path) -> Config:
-    # All metrics, and numpy with them.
-    from ss_pusher.app.collector import kernel_fields  # noqa: PLC0415
-    from ss_pusher.app.plan import make_plan, read_config  # noqa: PLC0415
-    from ss_pusher.app.selecting import check_limits, make_selection  # noqa: PLC0415
-    from ss_pusher.attribute.attributes import layout  # noqa: PLC0415
-
-    config = read_config(path)
-    plan = make_plan(config, kernel_fields())
-    check_limits(plan, make_selection(config, plan, layout(plan.by)))
-    return config
 
 
 def _pushes(config: Config) -> bool:

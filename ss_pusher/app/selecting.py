@@ -1,9 +1,13 @@
 """The selection of a configuration."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final
 
+from ss_pusher.app.collector import kernel_fields
 from ss_pusher.app.pipeline import Plan, fixed_series
+from ss_pusher.app.plan import make_plan, read_config
+from ss_pusher.attribute.attributes import layout
 from ss_pusher.attribute.attributor import Attributor
 from ss_pusher.config import Config
 from ss_pusher.config.schema import Aggregate
@@ -21,10 +25,13 @@ SERIES_OF_ITS_OWN: Final = 200
 """Room that the agent's metrics about itself may take; they grow with endpoints and reasons, but not beyond this."""
 
 
-def make_selection(config: Config, plan: Plan, layout: Sequence[KeyPart], times: float = 1) -> Selection:
-    """A selection within the configured limits; `times` multiplies how many groups each ranking chooses."""
+def make_selection(config: Config, plan: Plan, parts: Sequence[KeyPart], times: float = 1) -> Selection:
+    """A selection within the configured limits, for keys of these `parts`.
+
+    `times` multiplies how many groups each ranking chooses.
+    """
     return Selection(
-        layout,
+        parts,
         [(top.by, max(1, round(top.count * times))) for top in config.limit.top],
         hold=config.limit.hold,
         series_per_group=max(plan.series_per_group, 1),
@@ -32,6 +39,17 @@ def make_selection(config: Config, plan: Plan, layout: Sequence[KeyPart], times:
         max_values=dict(config.limit.max_values.items()),
         prefixes=_prefixes(config.limit.aggregate),
     )
+
+
+def read_limited(path: Path, *, check_files: bool = False) -> Config:
+    """The configuration in `path`, as `read_config` reads it. Raises ConfigError also for what `check_limits` finds."""
+    config = read_config(path, check_files=check_files)
+    plan = make_plan(config, kernel_fields())
+    try:
+        check_limits(plan, make_selection(config, plan, layout(plan.by)))
+    except ConfigError as error:
+        raise ConfigError([f"{path}: {problem}" for problem in error.problems]) from error
+    return config
 
 
 def check_limits(plan: Plan, selection: Selection) -> None:

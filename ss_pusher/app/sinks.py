@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -13,12 +14,13 @@ from ss_pusher.app.expose import make_expose
 from ss_pusher.app.http_client import bare_url, make_client
 from ss_pusher.app.memory import queue_room
 from ss_pusher.clock import PATIENCE_MS, Clock
+from ss_pusher.clock_sync import synchronised
 from ss_pusher.config import Config
 from ss_pusher.config import Pushgateway as PushgatewaySection
 from ss_pusher.config import RemoteWrite as RemoteWriteSection
 from ss_pusher.encode.remote_write_v1 import RemoteWriteV1Encoder
 from ss_pusher.encode.remote_write_v2 import RemoteWriteV2Encoder
-from ss_pusher.errors import SpoolError
+from ss_pusher.errors import SpoolError, SpoolInUseError
 from ss_pusher.model import Block, Protocol, Request
 from ss_pusher.queue.directory import deposit
 from ss_pusher.queue.memory import MemoryQueue, Room
@@ -62,7 +64,7 @@ def wanted_endpoints(
     beside: bool = False,
     room: Room | None = None,
 ) -> Iterator[Wanted]:
-    """All of them; the arguments are those of `make_endpoints`, but that `room` is what goes on at a reload."""
+    """All of them; the arguments are those of `make_endpoints`. `room` is the memory that their queues share."""
     make = _Sinks(
         config, clock, telemetry, stale_on_exit=stale_on_exit, lasts=lasts, method=method, beside=beside, room=room
     )
@@ -97,10 +99,12 @@ def make_endpoints(
     """All of them, not yet started. `stale_on_exit` is what holds where the configuration does not say.
 
     `lasts` says which series do not end with the command, `method` how the next push to a Pushgateway goes. `beside`
-    is for a command that may run beside an agent: it leaves what it cannot send to the agent that has the spool.
+    is for a command that may run beside an agent: it leaves what it cannot send to the agent that has the spool, and
+    goes on without a spool that it cannot use.
 
     Raises:
-        SpoolError: the spool cannot be used, or, unless `beside`, another process has it.
+        SpoolError: unless `beside`, the spool cannot be used, or another process has it.
+        ConfigError: a file that the configuration of `expose` names cannot be used.
     """
     wanted = wanted_endpoints(
         config,
@@ -129,32 +133,21 @@ def _names(config: Config) -> Iterator[str]:
         yield name
 
 
+@dataclass(frozen=True)
 class _Sinks:
-    """Makes the endpoints of a configuration."""
+    """Makes the endpoints of a configuration; see `make_endpoints` and `wanted_endpoints`."""
 
-    def __init__(
-        self,
-        config: Config,
-        clock: Clock,
-        telemetry: Telemetry,
-        *,
-        stale_on_exit: bool,
-        lasts: Callable[[Block], bool],
-        method: Callable[[], Method],
-        beside: bool,
-        room: Room | None,
-    ) -> None:
-        self._beside = beside
-        self._room = room
-        self._config = config
-        self._clock = clock
-        self._telemetry = telemetry
-        self._stale_on_exit = stale_on_exit
-        self._lasts = lasts
-        self._method = method
+    config: Config
+    clock: Clock
+    telemetry: Telemetry
+    stale_on_exit: bool
+    lasts: Callable[[Block], bool]
+    method: Callable[[], Method]
+    beside: bool
+    room: Room | None
 
     def remote_write(self, name: str, section: RemoteWriteSection) -> Endpoint:
-        now = self._clock.wall
+        now = self.clock.wall
         waiting = self._waiting(name)
         choice = ProtocolChoice(
             _PROTOCOLS[section.protobuf_message],
@@ -165,41 +158,26 @@ class _Sinks:
         comparison = self._comparison(name)
         client = make_client(section, comparison)
         sink = RemoteWrite(client, bare_url(section.url), choice, downgrade=late.downgrade, now=now)
-        queue = section.queue_config
-        limits = Limits(
-            timeout=section.remote_timeout,
-            min_backoff=queue.min_backoff,
-            max_backoff=queue.max_backoff,
-            sample_age=queue.sample_age_limit,
-            sample_future=PATIENCE_MS / 1000,
-            samples_per_send=queue.max_samples_per_send,
-            bytes_per_send=queue.max_bytes_per_send,
-        )
         worker = Worker(
             name,
             waiting,
             sink,
-            limits,
-            self._telemetry,
+            _limits(section),
+            self.telemetry,
             reshape=Reshape(late.split, late.merge),
-            clock=self._clock.monotonic,
+            clock=self.clock.monotonic,
             now=now,
             latest=comparison.latest,
             ask=sink.ask,
+            ask_first=not synchronised(),
         )
-        arguments = (dict(self._config.external_labels), queue.max_samples_per_send)
-        native = section.send_native_histograms
-        encoders: dict[Protocol, Callable[[], Encoder]] = {
-            Protocol.REMOTE_WRITE_1: partial(RemoteWriteV1Encoder, *arguments, native_histograms=native),
-            Protocol.REMOTE_WRITE_2: partial(RemoteWriteV2Encoder, *arguments, native_histograms=native),
-        }
-        stale = self._stale_on_exit if section.stale_on_exit is None else section.stale_on_exit
-        return RemoteWriteEndpoint(name, worker, choice, encoders, stale_on_exit=stale, lasts=self._lasts)
+        stale = self.stale_on_exit if section.stale_on_exit is None else section.stale_on_exit
+        return RemoteWriteEndpoint(name, worker, choice, self._encoders(section), stale_on_exit=stale, lasts=self.lasts)
 
     def pushgateway(self, name: str, section: PushgatewaySection) -> Endpoint:
         # The group's own labels say who this is; the gateway would overwrite ours.
         group = {"job", *section.grouping_key}
-        labels = {label: value for label, value in self._config.external_labels.items() if label not in group}
+        labels = {label: value for label, value in self.config.external_labels.items() if label not in group}
         choice = FormatChoice(Protocol.DELIMITED if section.send_native_histograms else Protocol.TEXT)
         encoder = GroupEncoder(choice, labels)
         sink = Pushgateway(
@@ -208,66 +186,90 @@ class _Sinks:
             choice,
             as_text=encoder.as_text,
             rest=encoder.rest,
-            now=self._clock.wall,
-            method=self._method,
+            now=self.clock.wall,
+            method=self.method,
             on_exit=section.on_exit,
             linger=section.linger,
         )
-        limits = Limits(timeout=section.timeout)
         worker = Worker(
             name,
             self._memory(name, latest=True),
             sink,
-            limits,
-            self._telemetry,
-            clock=self._clock.monotonic,
-            now=self._clock.wall,
+            Limits(timeout=section.timeout),
+            self.telemetry,
+            clock=self.clock.monotonic,
+            now=self.clock.wall,
         )
         return PushgatewayEndpoint(
             name, worker, encoder.encode, lambda deadline: isinstance(sink.finish(deadline), Accepted)
         )
 
+    def _encoders(self, section: RemoteWriteSection) -> dict[Protocol, Callable[[], Encoder]]:
+        arguments = (dict(self.config.external_labels), section.queue_config.max_samples_per_send)
+        native = section.send_native_histograms
+        return {
+            Protocol.REMOTE_WRITE_1: partial(RemoteWriteV1Encoder, *arguments, native_histograms=native),
+            Protocol.REMOTE_WRITE_2: partial(RemoteWriteV2Encoder, *arguments, native_histograms=native),
+        }
+
     def _comparison(self, name: str) -> ClockComparison:
-        return ClockComparison(name, self._telemetry, self._clock.wall, self._clock.monotonic)
+        return ClockComparison(name, self.telemetry, self.clock.wall, self.clock.monotonic)
 
     def _memory(
         self, name: str, *, latest: bool = False, leave: Callable[[Sequence[Request]], None] | None = None
     ) -> MemoryQueue:
         return MemoryQueue(
-            max_bytes=self._config.spool.max_bytes,
-            max_age=self._config.spool.max_age,
+            max_bytes=self.config.spool.max_bytes,
+            max_age=self.config.spool.max_age,
             dropped=partial(self._dropped, name),
-            now=self._clock.wall,
+            now=self.clock.wall,
             max_requests=1 if latest else None,
-            room=None if latest else self._room,
+            room=None if latest else self.room,
             leave=leave,
         )
 
     def _waiting(self, name: str) -> Spool | MemoryQueue:
         """The endpoint's queue; on disk in a directory of its own, since names may hold what file names may not."""
-        if self._config.spool.directory is None:
+        if self.config.spool.directory is None:
             return self._memory(name)
-        directory = self._config.spool.directory / f"endpoint-{quote(name, safe='')}"
+        directory = self.config.spool.directory / f"endpoint-{quote(name, safe='')}"
         try:
             return self._spool(name, directory)
         except SpoolError as error:
-            if not self._beside:
+            if not self.beside:
                 raise
-            logger.info("%s; what cannot be sent is left there", error)
-            return self._memory(name, leave=partial(_leave, directory))
+            if isinstance(error, SpoolInUseError):
+                logger.info("%s; what cannot be sent is left there", error)
+                return self._memory(name, leave=partial(_leave, directory))
+            # To leave it there is in vain: who has the spool could not read it, or it cannot be written.
+            logger.warning("%s; what cannot be sent is lost", error)
+            return self._memory(name)
 
     def _spool(self, name: str, directory: Path) -> Spool:
         return Spool(
             directory,
-            max_bytes=self._config.spool.max_bytes,
-            max_age=self._config.spool.max_age,
+            max_bytes=self.config.spool.max_bytes,
+            max_age=self.config.spool.max_age,
             dropped=partial(self._dropped, name),
-            damaged=partial(self._telemetry.add, "ss_pusher_spool_damaged_total", endpoint=name),
-            now=self._clock.wall,
+            damaged=partial(self.telemetry.add, "ss_pusher_spool_damaged_total", endpoint=name),
+            now=self.clock.wall,
         )
 
     def _dropped(self, endpoint: str, reason: str, samples: int) -> None:
-        self._telemetry.add("ss_pusher_samples_dropped_total", samples, endpoint=endpoint, reason=reason)
+        self.telemetry.add("ss_pusher_samples_dropped_total", samples, endpoint=endpoint, reason=reason)
+
+
+def _limits(section: RemoteWriteSection) -> Limits:
+    queue = section.queue_config
+    return Limits(
+        timeout=section.remote_timeout,
+        min_backoff=queue.min_backoff,
+        max_backoff=queue.max_backoff,
+        sample_age=queue.sample_age_limit,
+        sample_future=PATIENCE_MS / 1000,
+        samples_per_send=queue.max_samples_per_send,
+        bytes_per_send=queue.max_bytes_per_send,
+    )
 
 
 def _leave(directory: Path, requests: Sequence[Request]) -> None:

@@ -11,7 +11,7 @@ from msgspec.structs import FieldInfo, fields
 
 from ss_pusher.config.expand import expand
 from ss_pusher.config.invalid import InvalidError, suggestion
-from ss_pusher.config.section import Section, Steps, is_section, shape
+from ss_pusher.config.section import Check, Section, Steps, is_section, shape
 from ss_pusher.config.values import SECRET, TEXT, Kind
 from ss_pusher.errors import ConfigError
 
@@ -56,6 +56,8 @@ class Walk:
     written: list[Written] = field(default_factory=list)
     lines: dict[Steps, int] = field(default_factory=dict)
     parts: dict[Steps, object] = field(default_factory=dict)
+    right: dict[Steps, dict[int, object]] = field(default_factory=dict)
+    """Of each list that has a wrong element, the others by their position."""
     values: int = 0
 
     def problem(self, steps: Steps, text: str, line: int = 0) -> None:
@@ -151,7 +153,10 @@ def _sequence(node: yaml.Node, base: Any, steps: Steps, walk: Walk) -> object:
         _value(child, item, (*steps, position), child.start_mark.line + 1, walk)
         for position, child in enumerate(node.value)
     )
-    return _FAILED if _FAILED in values else values
+    if _FAILED not in values:
+        return values
+    walk.right[steps] = {position: value for position, value in enumerate(values) if value is not _FAILED}
+    return _FAILED
 
 
 def _mapping(node: yaml.Node, base: Any, steps: Steps, walk: Walk) -> object:
@@ -190,11 +195,19 @@ def _section(node: yaml.Node, wanted: type[Section], steps: Steps, walk: Walk) -
             values[info.name] = _default(info, steps, walk)
     walk.parts.update({(*steps, key): value for key, value in values.items() if value is not _FAILED})
     for check in wanted.checks:
-        asked = [_part(key.split("."), steps, walk) for key in check.keys]
-        if _FAILED not in asked:
-            for below, text in check.find(*asked):
-                walk.problem((*steps, *below), text)
+        for below, text in _check(check, steps, walk):
+            walk.problem((*steps, *below), text)
     return _FAILED if _FAILED in values.values() else wanted(**values)
+
+
+def _check(check: Check, steps: Steps, walk: Walk) -> Iterator[tuple[Steps, str]]:
+    asked = [_part(key.split("."), steps, walk) for key in check.keys]
+    if _FAILED not in asked:
+        yield from check.find(*asked)
+    elif len(asked) == 1 and (right := walk.right.get((*steps, *check.keys))):
+        positions = [*right]
+        for (key, *below), text in check.find(tuple(right.values())):
+            yield (key, *(positions[step] if isinstance(step, int) else step for step in below)), text
 
 
 def _part(way: Sequence[str], steps: Steps, walk: Walk) -> object:

@@ -181,7 +181,8 @@ class QueueConfig(Section, frozen=True, kw_only=True):
         Meta(description="Bytes in one request's body at most; 0 sets no limit. Amazon's service takes 1MB.", ge=0),
     ] = 0
     batch_send_deadline: Annotated[
-        Duration, Meta(description="Taken as Prometheus has it; here each tick is sent at once.", gt=0)
+        Duration,
+        Meta(description="Has no effect, since each tick is sent at once; taken from Prometheus' blocks.", gt=0),
     ] = 5.0
     min_backoff: Annotated[Duration, Meta(description="The first pause after a failed request.", gt=0)] = 1.0
     max_backoff: Annotated[
@@ -226,9 +227,9 @@ class RemoteWrite(Endpoint, frozen=True, kw_only=True):
             examples=[True],
         ),
     ] = None
-    follow_redirects: Annotated[bool, Meta(description="Follow redirects; credentials never go to another host.")] = (
-        True
-    )
+    follow_redirects: Annotated[
+        bool, Meta(description="Follow 307 and 308 to the same scheme, host and port; no other redirect is followed.")
+    ] = True
     queue_config: Annotated[
         QueueConfig, Meta(description="How samples are gathered, and how a failed request is tried again.")
     ] = QueueConfig()

@@ -9,8 +9,10 @@ from ss_pusher.config.invalid import InvalidError
 
 _VARIABLE: Final = re.compile(r"\$\$|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})?")
 
-_OF_THE_UNIT: Final = ("CREDENTIALS_DIRECTORY", "STATE_DIRECTORY")
-"""What systemd sets for a unit, and nobody for the shell in which its configuration is checked (systemd.exec(5))."""
+_OF_THE_UNIT: Final = {"CREDENTIALS_DIRECTORY": "LoadCredential=", "STATE_DIRECTORY": "StateDirectory="}
+"""What systemd sets for a unit with these settings, and nobody for the shell in which its configuration is checked
+(systemd.exec(5)).
+"""
 
 
 def variables(environment: Mapping[str, str], *, outside: bool = False) -> dict[str, str]:
@@ -47,10 +49,8 @@ def _replacement(match: re.Match[str], known: Mapping[str, str]) -> str:
     if value is None and default is None:
         if match[0] in known:
             return known[match[0]]
-        if name == "CREDENTIALS_DIRECTORY":
-            raise InvalidError(f"uses {name}, which is not set; systemd sets it for a unit with LoadCredential=")
-        if name == "STATE_DIRECTORY":
-            raise InvalidError(f"uses {name}, which is not set; systemd sets it for a unit with StateDirectory=")
+        if name in _OF_THE_UNIT:
+            raise InvalidError(f"uses {name}, which is not set; systemd sets it for a unit with {_OF_THE_UNIT[name]}")
         raise InvalidError(f"uses the variable {name}, which is not set; set it, or write ${{{name}:-default}}")
     if value and not value.isascii():
         try:

@@ -37,9 +37,7 @@ class Conditions(Section, frozen=True, kw_only=True):
     directions: Annotated[Some[Literal["in", "out"]], Meta(description="Who opened the connection: in or out.")] = ()
     remote_networks: Annotated[Some[Cidr], Meta(description="Networks that the peer's address is in.")] = ()
     local_networks: Annotated[Some[Cidr], Meta(description="Networks that this host's address is in.")] = ()
-    hosts: Annotated[
-        Some[HostName], Meta(description="Names of the peer; what they resolve to is asked again as it expires.")
-    ] = ()
+    hosts: Annotated[Some[HostName], Meta(description="Names of the peer; they are resolved again every minute.")] = ()
     service_ports: Annotated[Some[Ports], Meta(description="Ports of the server's side, whichever side that is.")] = ()
     local_ports: Annotated[Some[Ports], Meta(description="Ports of this host's side.")] = ()
     remote_ports: Annotated[Some[Ports], Meta(description="Ports of the peer's side.")] = ()

@@ -11,8 +11,9 @@ from ss_pusher.config.convert import Walk, Written, convert
 from ss_pusher.config.document import compose, has_key
 from ss_pusher.config.expand import left_to_the_unit, variables
 from ss_pusher.config.file import read, told, unreadable
+from ss_pusher.config.group import Group
 from ss_pusher.config.invalid import suggestion
-from ss_pusher.config.schema import Config, Group
+from ss_pusher.config.schema import Config
 from ss_pusher.config.secrecy import exposure, warn_of_exposed_files
 from ss_pusher.config.secret import Url
 from ss_pusher.config.ss_exporter_schema import ROOT
@@ -20,8 +21,8 @@ from ss_pusher.config.values import DIRECTORY, FILE, METRIC, RANKING, RANKINGS, 
 from ss_pusher.errors import ConfigError
 from ss_pusher.files import MAX_PEM, open_to_others, read_file, read_secret
 
-_UNITS_WAIT: Final = 30
-"""Seconds that the units in systemd/ give the agent to end."""
+_LONGEST_IN_UNITS: Final = 25
+"""Seconds that the last push may take in the units of systemd/, which give the agent 30 to end."""
 _PEM_FILES: Final = ("ca_file", "cert_file", "key_file")
 """The keys of files that hold certificates or keys; other files hold one secret, or a name."""
 
@@ -150,8 +151,9 @@ def _warn(config: Config, walk: Walk, *, readable_by_all: bool) -> None:
             inline[0], "holds a secret, and every user may read this file; use a file of its own, or chmod o-r"
         )
     warn_of_exposed_files(walk)
-    if config.shutdown_deadline > _UNITS_WAIT:
-        walk.warning(("shutdown_deadline",), f"is more than the {_UNITS_WAIT} s that the units wait (TimeoutStopSec=)")
+    if config.shutdown_deadline > _LONGEST_IN_UNITS:
+        longest = f"is more than the {_LONGEST_IN_UNITS} s that the units have time for"
+        walk.warning(("shutdown_deadline",), f"{longest}; a drop-in with a longer TimeoutStopSec= would be right")
     if config.expose.web_config_file and not config.expose.listen_address:
         walk.warning(("expose", "web_config_file"), "has no effect without expose.listen_address")
     if config.metrics.preset == "ss_exporter" and config.group.by != Group().by:

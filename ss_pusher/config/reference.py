@@ -33,9 +33,18 @@ This page is made from the schema in `ss_pusher/config/`, by `make docs`.
 
 Quotes do not matter: `no` and `010` are the texts they look like where a text is expected.
 
-`${VAR}` and `${VAR:-default}` in a value are replaced by the environment's variable; the default also stands in for an
-empty one. A variable that is not set and has no default is a mistake. `$$` is a dollar. `HOSTNAME` is always there, and
-under systemd `${CREDENTIALS_DIRECTORY}` is where `LoadCredential=` puts secrets. Keys are taken as they stand.
+`${VAR}` and `${VAR:-default}` are replaced by the environment's variable in every value, also in those of lists and
+mappings. Keys are taken as they stand, and so are the files that values name. The default also stands in for an empty
+variable. One that is not set and has no default is a mistake. `$$` is a dollar.
+
+| variable | is |
+|---|---|
+| `HOSTNAME` | always there: the environment's, or else this host's name as the kernel has it |
+| `STATE_DIRECTORY` | in the systemd units: the unit's own directory below `/var/lib`, for `spool.directory` |
+| `CREDENTIALS_DIRECTORY` | in the systemd units: where the unit's secrets are, for the keys that end in `_file` |
+| any other | what the environment has; in a unit what a drop-in sets with `Environment=` |
+
+The variables of the units are explained in [service.md](service.md).
 """
 
 

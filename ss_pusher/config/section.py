@@ -19,7 +19,8 @@ class Check(NamedTuple):
     """A rule between keys, which may lie deeper (group.by): `find` takes their values, and yields what is wrong where.
 
     It is asked only when each of these values is right by itself, so that it sees no half-built ones; of a mapping
-    like external_labels it sees the entries that are right.
+    like external_labels it sees the entries that are right, and of a list, if it is asked about that alone, the
+    elements.
     """
 
     keys: tuple[str, ...]

@@ -39,7 +39,7 @@ class Gauges(Active, frozen=True, kw_only=True):
     rtt: Active = Active()
     cwnd: Active = Active()
     delivery_rate: Active = Active()
-    deliveryRate: Active = Active()  # noqa: N815
+    deliveryRate: Active = Active()  # noqa: N815 - the same
 
 
 class Counters(Active, frozen=True, kw_only=True):
@@ -47,8 +47,8 @@ class Counters(Active, frozen=True, kw_only=True):
 
     data_segs_in: Active = Active()
     data_segs_out: Active = Active()
-    dataSegsIn: Active = Active()  # noqa: N815
-    dataSegsOut: Active = Active()  # noqa: N815
+    dataSegsIn: Active = Active()  # noqa: N815 - the same
+    dataSegsOut: Active = Active()  # noqa: N815 - the same
 
 
 class Metrics(Section, frozen=True, kw_only=True):
@@ -72,7 +72,7 @@ class Compression(Section, frozen=True, kw_only=True):
     """How the label flow is made."""
 
     label_folding: LabelFolding | None = None
-    labelFolding: Folding | None = None  # noqa: N815
+    labelFolding: Folding | None = None  # noqa: N815 - the same
 
 
 def _upwards(lower: int, upper: int) -> Iterator[tuple[Steps, str]]:
@@ -110,7 +110,7 @@ class Selection(Section, frozen=True, kw_only=True):
 
     process: Process = Process()
     peering: Peering = Peering()
-    portRanges: tuple[Ports, ...] = ()  # noqa: N815
+    portRanges: tuple[Ports, ...] = ()  # noqa: N815 - the same
 
 
 class Logic(Section, frozen=True, kw_only=True):

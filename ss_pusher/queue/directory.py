@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from ss_pusher.errors import SpoolError
+from ss_pusher.errors import SpoolError, SpoolInUseError
 from ss_pusher.files import open_to_others
 from ss_pusher.model import Request
 from ss_pusher.queue.record import headers, pack, read_body
@@ -75,7 +75,7 @@ def _lock(path: Path, directory: int) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(lock)
-        raise SpoolError(f"the spool {path} is used by another process") from error
+        raise SpoolInUseError(f"the spool {path} is used by another process") from error
     return lock
 
 

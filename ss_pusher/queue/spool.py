@@ -19,7 +19,7 @@ from ss_pusher.queue.directory import deposited, open_directory, open_file, writ
 from ss_pusher.queue.memory import QUEUE_FULL, TOO_OLD, leading
 from ss_pusher.queue.segments import Item, SegmentLog
 
-_log: Final = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 DAMAGED: Final = "damaged"
 DISK_FULL: Final = "disk_full"
@@ -220,7 +220,7 @@ class Spool:
         self._log.acknowledge()
         if item.request is None:
             self._damaged()
-            _log.warning("%s: a damaged record was skipped", self._path)
+            logger.warning("%s: a damaged record was skipped", self._path)
         if item.header:
             self._dropped(DAMAGED if item.request is None else TOO_OLD, item.header.samples)
 
@@ -273,9 +273,9 @@ class Spool:
         if takes is not self._disk_takes:
             self._disk_takes = takes
             if takes:
-                _log.info("%s: can be written to again", self._path)
+                logger.info("%s: can be written to again", self._path)
             else:
-                _log.warning("%s: cannot be written to, so requests wait in memory: %s", self._path, why)
+                logger.warning("%s: cannot be written to, so requests wait in memory: %s", self._path, why)
 
     def _adopt(self) -> None:
         try:
@@ -285,4 +285,4 @@ class Spool:
         except OSError as error:
             # Not tried again: what cannot be deleted would be sent again and again.
             self._adopts = False
-            _log.warning("%s: cannot take in what other processes left: %s", self._path, error.strerror or error)
+            logger.warning("%s: cannot take in what other processes left: %s", self._path, error.strerror or error)

@@ -5,17 +5,13 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from ss_pusher.addresses import MAPPED_BITS, MAPPED_LOW, masks
 from ss_pusher.model import F64, I64, U64, Bools, FlowGauge, Fold, Groups, KeyPart, Rows
 from ss_pusher.select.candidates import NOBODY
 from ss_pusher.select.keys import hashed
 from ss_pusher.select.order import lookup
 
-_ADDRESS_BITS: Final = 128
-_MAPPED_BITS: Final = 96
-_MAPPED: Final = 0xFFFF  # RFC 4291, section 2.5.5.2
-_WORD_BITS: Final = 64
-_ALL_ONES: Final = 0xFFFF_FFFF_FFFF_FFFF
-
+_MAPPED: Final = MAPPED_LOW >> 32  # RFC 4291, section 2.5.5.2
 _FEWEST_GROUPS: Final = 2
 """Groups that a network must show in one tick to become a candidate: it speaks for several, or not at all."""
 
@@ -72,20 +68,14 @@ def _cut(words: U64, address: KeyPart, prefixes: Prefixes) -> tuple[Bools, U64]:
     """Which keys are longer than the prefix, and all keys cut to it."""
     high, low, length = words[address.first : address.first + address.width]
     mapped = (high == 0) & (low >> np.uint64(32) == _MAPPED)
-    bits = (_MAPPED_BITS + prefixes.ipv4, prefixes.ipv6)
-    (four_high, four_low), (six_high, six_low) = (_mask(length) for length in bits)
+    bits = (MAPPED_BITS + prefixes.ipv4, prefixes.ipv6)
+    (four_high, four_low), (six_high, six_low) = (np.array(masks(length), np.uint64) for length in bits)
     target = np.where(mapped, *(np.uint64(length) for length in bits))
     cut = words.copy()
     cut[address.first] &= np.where(mapped, four_high, six_high)
     cut[address.first + 1] &= np.where(mapped, four_low, six_low)
     cut[address.first + 2] = target
     return length > target, cut
-
-
-def _mask(bits: int) -> tuple[np.uint64, np.uint64]:
-    """The network mask of this length, high and low word."""
-    mask = (1 << _ADDRESS_BITS) - (1 << (_ADDRESS_BITS - bits))
-    return np.uint64(mask >> _WORD_BITS), np.uint64(mask & _ALL_ONES)
 
 
 def summed(groups: Groups, of: Rows, count: int, families: Collection[str]) -> Groups:

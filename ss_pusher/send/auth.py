@@ -11,7 +11,7 @@ from typing import TypeAlias
 from ss_pusher.files import read_secret
 from ss_pusher.send.exchange import Call
 from ss_pusher.send.http import Authorize
-from ss_pusher.send.tls import stamp
+from ss_pusher.send.tls import FileStamp, stamp
 
 ReadSecret: TypeAlias = Callable[[], str]
 """Gives a secret as it is now. Raises OSError or ValueError with words for the log."""
@@ -22,7 +22,7 @@ class SecretFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._stamp: tuple[int, int, int] | None = None
+        self._stamp: FileStamp | None = None
         self._secret = ""
 
     def __call__(self) -> str:

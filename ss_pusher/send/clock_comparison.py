@@ -8,7 +8,7 @@ from typing import Final
 from ss_pusher.send.exchange import Answer, http_date
 from ss_pusher.telemetry import Telemetry
 
-_log: Final = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 NEWS: Final = 30.0
 """Seconds between two clocks that are worth a warning: a dashboard of the last minutes would not show us. From there on
@@ -42,8 +42,9 @@ class ClockComparison:
         self._telemetry.set("ss_pusher_clock_ahead_seconds", round(ahead, 3), endpoint=self._endpoint)
         apart = abs(ahead) >= NEWS
         if apart and not self._apart:
-            words = "%.0f s ahead of that of %s: samples wait for it" if ahead > 0 else "%.0f s behind that of %s"
-            _log.warning(f"our clock is {words}; one of them is wrong", abs(ahead), self._endpoint)
+            where, then = ("ahead of", ": samples wait for it") if ahead > 0 else ("behind", "")
+            words = "our clock is %.0f s %s that of %s%s; one of them is wrong"
+            logger.warning(words, abs(ahead), where, self._endpoint, then)
         elif self._apart and not apart:
-            _log.info("our clock and that of %s agree again", self._endpoint)
+            logger.info("our clock and that of %s agree again", self._endpoint)
         self._apart = apart

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Final
 
-_log: Final = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 REMIND_AFTER: Final = 3600.0
 """Seconds."""
@@ -48,7 +48,7 @@ class ConditionLog:
         if changed or (condition is not Condition.ACCEPTING and now - self._said_at >= REMIND_AFTER):
             level = logging.INFO if condition is Condition.ACCEPTING else logging.WARNING
             still = "" if changed else "still "
-            _log.log(level, "%s %s%s%s", self._endpoint, still, condition.value, f": {words}" if words else "")
+            logger.log(level, "%s %s%s%s", self._endpoint, still, condition.value, f": {words}" if words else "")
             if condition is Condition.ACCEPTING and self._condition is not Condition.UNKNOWN:
                 self._recovered_at, self._unsteady = now, False
             self._condition = condition

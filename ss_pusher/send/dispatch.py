@@ -15,7 +15,7 @@ from ss_pusher.send.timeliness import Timeliness
 from ss_pusher.send.verdict import Accepted, Downgrade, Held, Rejected, Retry, Split, Verdict
 from ss_pusher.telemetry import Telemetry
 
-_log: Final = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 HELD_FOR_AT_LEAST: Final = 60.0
 HELD_FOR_AT_MOST: Final = 300.0
@@ -99,7 +99,7 @@ class Dispatcher:
 
     Without `reshape` requests go as they are. `uniform` gives a number in [0, 1), `clock` monotonic and `now` Unix
     seconds. What is later than `latest` (Unix seconds) waits, and the receiver is asked for its time by `ask`, with a
-    deadline.
+    deadline: whether it answered. With `ask_first` it is also asked before anything else is sent.
     """
 
     def __init__(
@@ -115,7 +115,8 @@ class Dispatcher:
         clock: Callable[[], float],
         now: Callable[[], float],
         latest: Callable[[], float] = lambda: math.inf,
-        ask: Callable[[float], object] = lambda _: None,
+        ask: Callable[[float], bool] = lambda _: True,
+        ask_first: bool = False,
     ) -> None:
         self._endpoint = endpoint
         self._queue = queue
@@ -125,6 +126,7 @@ class Dispatcher:
         self._reshape = reshape
         self._clock = clock
         self._ask = ask
+        self._ask_first = ask_first
         self._timeliness = Timeliness(now, latest, limits.sample_age, limits.sample_future)
         self._log = ConditionLog(endpoint, clock)
         self._pace = Pace(REQUESTS_A_SECOND, BURST, clock)
@@ -149,6 +151,8 @@ class Dispatcher:
             return 0.0
         if self._drop_untimely(leased):
             return 0.0
+        if self._ask_first:
+            self._ask_first = not self._ask(self._deadline(until))
         if early := self._timeliness.early(leased):
             return self._hold(leased, early, until)
         request = self._join(leased)
@@ -176,8 +180,11 @@ class Dispatcher:
         if len(leased) > 1:
             self._parts, self._tries = len(leased), TRIES_TO_FIND_THE_BAD
             return 0.0
-        self._ask(min(self._clock() + self._limits.timeout, until))
+        self._ask(self._deadline(until))
         return min(early, HELD_FOR_AT_LEAST)
+
+    def _deadline(self, until: float) -> float:
+        return min(self._clock() + self._limits.timeout, until)
 
     def _samples(self) -> int:
         """How many to send at most.
@@ -195,17 +202,17 @@ class Dispatcher:
         try:
             return self._reshape.merge(leased)
         except EncodeError as error:
-            _log.warning("%s: cannot join requests, so each goes alone: %s", self._endpoint, error)
+            logger.warning("%s: cannot join requests, so each goes alone: %s", self._endpoint, error)
             self._parts = len(leased)
             return None
 
     def _push(self, request: Request, until: float) -> Verdict:
         started = self._clock()
         try:
-            return self._sink.push(request, min(started + self._limits.timeout, until))
-        except Exception as error:  # noqa: BLE001 - see below
+            return self._sink.push(request, self._deadline(until))
+        except Exception as error:
             # The thread of an endpoint must outlive what nobody thought of; the data is kept, within its bounds.
-            _log.exception("%s: a push failed in a way that is our own mistake", self._endpoint)
+            logger.exception("%s: a push failed in a way that is our own mistake", self._endpoint)
             return Retry(f"internal error: {type(error).__name__}")
         finally:
             self._count("ss_pusher_request_seconds_total", self._clock() - started)
@@ -228,6 +235,7 @@ class Dispatcher:
                 self._reject(request, reason, words, min(written, request.samples))
         self._parts = max(self._parts - 1, 0)
         self._again, self._resent = 0, self._resent and self._parts > 0
+        self._ask_first = False
         self._queue.acknowledge()
         self._recover()
         self._backoff.reset()
@@ -275,7 +283,7 @@ class Dispatcher:
         try:
             parts = self._reshape.split(request)
         except EncodeError as error:
-            _log.warning("%s: cannot split a request: %s", self._endpoint, error)
+            logger.warning("%s: cannot split a request: %s", self._endpoint, error)
             return False
         self._parts = max(self._parts - 1, 0) + len(parts)
         self._queue.replace(parts)

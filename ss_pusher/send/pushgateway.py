@@ -17,12 +17,14 @@ from ss_pusher.send.exchange import Answer, Call, Outcome
 from ss_pusher.send.http import Client
 from ss_pusher.send.verdict import Accepted, Held, Rejected, Verdict, judge
 
-_log: Final = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 Method: TypeAlias = Literal["PUT", "POST"]
 
 SLOW_AFTER: Final = 3
 """Refusals in a row after which we push only now and then: each push costs the gateway a check of all it holds."""
+_TO_DELETE: Final = 1.0
+"""Seconds of the time left at the end that are not spent lingering."""
 
 _CONTENT_TYPES: Final[Mapping[Protocol, str]] = {
     Protocol.TEXT: "text/plain; version=0.0.4; charset=utf-8",
@@ -123,7 +125,9 @@ class Pushgateway:
         if not isinstance(verdict, Accepted):
             return verdict
         if not self._told_of_rest:
-            _log.warning("%s refused the metrics of the job's registry; the rest went without: %s", self._url, refusal)
+            logger.warning(
+                "%s refused the metrics of the job's registry; the rest went without: %s", self._url, refusal
+            )
             self._told_of_rest = True
         return Accepted(rest.samples)
 
@@ -140,7 +144,7 @@ class Pushgateway:
             refusal, outcome = outcome, self._send(self._as_text(), deadline)
             if _is_accepted(outcome):
                 self._choice.fall_back()
-                _log.warning("%s takes only text, without native histograms: %s", self._url, refusal.text)
+                logger.warning("%s takes only text, without native histograms: %s", self._url, refusal.text)
         return outcome
 
     def _send(self, request: Request, deadline: float) -> Outcome:
@@ -159,10 +163,6 @@ class Pushgateway:
             outcome = self._client.send(plain, deadline)
             self._compress = not _is_accepted(outcome)
         return outcome
-
-
-_TO_DELETE: Final = 1.0
-"""Seconds of the time left at the end that are not spent lingering."""
 
 
 def _segment(name: str, value: str) -> str:

@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 
 from ss_pusher.errors import EncodeError
 from ss_pusher.model import Protocol, Request
-from ss_pusher.send.exchange import Call
+from ss_pusher.send.exchange import Answer, Call
 from ss_pusher.send.http import Client
 from ss_pusher.send.verdict import Downgrade, Rejected, Verdict, judge
 
-_log: Final = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 TRY_AGAIN_AFTER: Final = 6 * 3600.0
 """Seconds after which an endpoint that did not understand 2.0 is asked again: somebody may have updated it."""
@@ -96,15 +96,15 @@ class RemoteWrite:
                 request = self._as_1(request)
             verdict = self._send(request, deadline)
             if isinstance(verdict, Downgrade) and self._choice.fall_back():
-                _log.info("%s takes only remote write 1.0: %s", urlsplit(self._url).netloc, verdict.words)
+                logger.info("%s takes only remote write 1.0: %s", urlsplit(self._url).netloc, verdict.words)
                 verdict = self._send(self._as_1(request), deadline)
         except EncodeError as error:
             return Rejected("undecodable", f"cannot be turned into remote write 1.0: {error}")
         return verdict
 
-    def ask(self, deadline: float) -> None:
-        """Have the endpoint answer anything at all, for the date of its answer."""
-        self._client.send(Call("HEAD", self._url), deadline)
+    def ask(self, deadline: float) -> bool:
+        """Have the endpoint answer anything at all, for the date of its answer: whether it did."""
+        return isinstance(self._client.send(Call("HEAD", self._url), deadline), Answer)
 
     def close(self) -> None:
         """Close the connection."""

@@ -20,8 +20,11 @@ VERSIONS: Final = {
 }
 """The names in Prometheus' tls_config."""
 
-Stamp: TypeAlias = tuple[tuple[int, int, int] | None, ...]
-"""What tells a file from its successor: inode, time of change, size. None: it cannot be seen."""
+FileStamp: TypeAlias = tuple[int, int, int]
+"""What tells a file from the one that replaces it: inode, time of change in nanoseconds, size in bytes."""
+
+Stamp: TypeAlias = tuple[FileStamp | None, ...]
+"""Those of several files. None: it cannot be seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +43,8 @@ class TlsSettings:
         return tuple(stamp(path) for path in (self.ca_file, self.cert_file, self.key_file) if path)
 
 
-def stamp(path: Path) -> tuple[int, int, int] | None:
-    """What tells this file from the one that replaces it."""
+def stamp(path: Path) -> FileStamp | None:
+    """The file's stamp; None where it cannot be seen."""
     try:
         status = path.stat()
     except OSError:

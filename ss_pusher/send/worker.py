@@ -32,7 +32,8 @@ class Worker:
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
         latest: Callable[[], float] = lambda: math.inf,
-        ask: Callable[[float], object] = lambda _: None,
+        ask: Callable[[float], bool] = lambda _: True,
+        ask_first: bool = False,
     ) -> None:
         """The arguments are those of `Dispatcher`."""
         self._endpoint = endpoint
@@ -51,6 +52,7 @@ class Worker:
             now=now,
             latest=latest,
             ask=ask,
+            ask_first=ask_first,
         )
         self._given_up = 0  # samples, at the last flush
         self._stop_at: float | None = None

@@ -1,5 +1,6 @@
 """How a configuration becomes endpoints: names, queues, who has the spool."""
 
+import os
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ss_pusher.errors import SpoolError
 from ss_pusher.model import Block, Family, MetricType, Snapshot
 from ss_pusher.queue.spool import Spool
 from ss_pusher.telemetry import Telemetry
+from tests import needs
 
 NOBODY = "http://127.0.0.1:1/api/v1/write"
 
@@ -89,3 +91,17 @@ def test_a_command_beside_an_agent_leaves_to_it_what_it_could_not_send(tmp_path:
     assert before == 0
     assert of_next.pending().requests > 0
     of_next.close()
+
+
+def test_beside_an_agent_of_another_user_it_is_said_that_what_cannot_be_sent_is_lost(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    needs.root()
+    directory = tmp_path / "endpoint-there"
+    directory.mkdir(mode=0o700)
+    os.chown(directory, 12345, 12345)
+    with caplog.at_level("WARNING", logger="ss_pusher.app.sinks"):
+        pushed_and_ended(tmp_path, beside=True)
+    (said,) = (record.message for record in caplog.records if record.name == "ss_pusher.app.sinks")
+    assert said.endswith("must belong to user 0, and nobody else may write to it; what cannot be sent is lost")
+    assert not [*directory.iterdir()]  # the agent could not read it

@@ -4,6 +4,8 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.command import run, running, written
 
 TEXT = "interval: 50ms\nexpose: {listen_address: '127.0.0.1:0'}\n"
@@ -22,9 +24,10 @@ def test_a_pipe_in_the_place_of_the_configuration_is_refused_at_a_reload_and_the
         assert agent.stop() == 0
 
 
-def test_check_config_names_the_file_whose_limits_leave_no_room(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", [["check-config"], ["agent", "--config"], ["preview", "--config"]])
+def test_the_file_whose_limits_leave_no_room_is_named(tmp_path: Path, command: list[str]) -> None:
     file = written(tmp_path, TEXT + "limit: {max_series: 1}\n")
-    assert f"{file}: limit.max_series: 1 is too small" in run("check-config", file).stderr
+    assert f"{file}: limit.max_series: 1 is too small" in run(*command, file).stderr
 
 
 def test_check_config_does_not_wait_for_a_pipe(tmp_path: Path) -> None:

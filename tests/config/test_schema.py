@@ -10,6 +10,7 @@ from ss_pusher.config import Config
 from ss_pusher.config.describe import keys
 from ss_pusher.config.endpoint import Endpoint, Pushgateway, RemoteWrite
 from ss_pusher.config.filter import Conditions, State
+from ss_pusher.config.group import GroupLabel
 from ss_pusher.config.reference import reference
 from ss_pusher.config.section import Section, shape
 from ss_pusher.model import TcpState
@@ -152,6 +153,25 @@ def test_endpoints_have_names_of_their_own() -> None:
     first, *others = ("{url: http://a/, name: x}", "{url: http://b/}", "{url: http://c/}", "{url: http://d/, name: x}")
     text = "\n- ".join(["remote_write:", first, *others])
     assert problems(text) == ["config.yml:5: remote_write[3].name: is the name of an earlier block too; choose another"]
+
+
+def test_repeats_in_a_list_are_found_beside_an_element_that_is_wrong() -> None:
+    assert problems(
+        "group: {by: [unti, unit, pid, pid]}\nlimit: {top: [{by: rtt, count: 0}, {by: flows, count: 1}]}"
+    ) == [
+        f"config.yml:1: group.by[0]: 'unti' is none of {', '.join(get_args(GroupLabel))}; did you mean unit?",
+        "config.yml:1: group.by: names pid 2 times",
+        "config.yml:2: limit.top[0].count: must be more than 0",
+    ]
+    blocks = "remote_write:\n- {url: ''}\n- {url: http://a/, name: x}\n- {url: ''}\n- {url: http://b/, name: x}"
+    found = problems(blocks)
+    assert "config.yml:5: remote_write[3].name: is the name of an earlier block too; choose another" in found
+    assert len(found) == 3
+
+
+def test_rules_between_keys_wait_for_a_list_that_is_wrong() -> None:
+    (found,) = problems("group: {by: [unti]}\nlimit: {max_values: {unit: 5}}")
+    assert "group.by[0]: 'unti' is none of" in found
 
 
 def test_rules_between_sections_hold_even_where_their_neighbours_are_wrong() -> None:

@@ -70,17 +70,18 @@ def service(address: str = "127.0.0.1", *, at: Host | None = None, clients: Host
 
 
 @contextmanager
-def announced(host: Host, ends: int) -> Iterator[None]:
-    """Go on behind the block when the kernel has announced that so many ends of flows of a host are closed.
+def announced(host: Host, port: int, ends: int = 1) -> Iterator[None]:
+    """Go on behind the block when the kernel has announced that so many ends of connections to a port are closed.
 
     It does so a moment after they are gone, to all who listen at once.
     """
     with host.call(lambda: ClosedFlows(tuple(AddressFamily), (), loopback=True)) as closed:
-        heard = Counter[str]()
+        heard = Counter[int]()
 
         def enough() -> bool:
-            heard.update(ends=len(closed.take().sockets))
-            return heard["ends"] >= ends
+            sockets = closed.take().sockets
+            heard.update([*sockets.local_port.tolist(), *sockets.remote_port.tolist()])
+            return heard[port] >= ends
 
         yield
         wait_for(enough, f"{ends} ends are announced as closed")

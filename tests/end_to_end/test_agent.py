@@ -10,15 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from ss_pusher.model import AddressFamily
-from ss_pusher.netlink.closed import ClosedFlows
-from ss_pusher.netlink.tcp_info import FIELDS
 from tests import hosts, servers
 from tests.command import Running, running, written
-from tests.end_to_end.connections import Service, service
+from tests.end_to_end.connections import Service, announced, service
 from tests.end_to_end.relay import relay
 from tests.servers import labels
-from tests.waiting import wait_for
 
 ONLY_THE_FIRST_AND_THE_LAST_TICK = "1h"
 SHUTDOWN_DEADLINE = 5.0
@@ -88,14 +84,6 @@ def edge(interval: str, directory: Path) -> Iterator[Edge]:
         here = Edge(nat.client, agent, beyond, prometheus, pushgateway)
         agent.wait_for(lambda: prometheus.query("ss_tcp_sockets"), "the first tick")
         yield here
-
-
-@contextmanager
-def announced(host: hosts.Host, port: int) -> Iterator[None]:
-    """Wait in the end until the kernel has announced to everyone that a connection to this port has closed."""
-    with host.call(lambda: ClosedFlows([AddressFamily.IPV4], [FIELDS["bytes_received"]], loopback=False)) as closed:
-        yield
-        wait_for(lambda: port in closed.take().sockets.remote_port, "the announcement")
 
 
 def test_the_flows_of_a_host_that_nobody_can_scrape_are_seen_by_promql(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_namespaces_come_and_go_while_the_agent_ticks(host: Host) -> None:
             assert of(tick(), "ss_flow_sent_bytes_total", namespace=short.name) == 50
             inode = Path("/run/netns", short.name).stat().st_ino
             connection.ask(7)
-            with announced(short, ends=2):
+            with announced(short, brief.port, ends=2):
                 connection.close()
         ended = tick()
         assert of(ended, "ss_tcp_sent_bytes_total") == 57

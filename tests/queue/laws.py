@@ -35,6 +35,15 @@ def total(requests: Sequence[Request]) -> Pending:
     return Pending(len(requests), sum(r.samples for r in requests), sum(len(r.body) for r in requests))
 
 
+def drained(queue: Queue) -> list[Request]:
+    """Everything, acknowledged one by one."""
+    everything: list[Request] = []
+    while leased := queue.lease(0.0):
+        everything += leased
+        queue.acknowledge()
+    return everything
+
+
 class QueueMachine(RuleBasedStateMachine):
     """Within its bounds a queue is a list: what is put comes out once acknowledged, in order, and never twice."""
 

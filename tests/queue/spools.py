@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ss_pusher.model import Request
 from ss_pusher.queue.spool import Spool
-from tests.queue.laws import FOR_EVER, PLENTY
+from tests.queue.laws import FOR_EVER, PLENTY, drained
 
 
 @dataclass
@@ -20,11 +20,7 @@ class Opened:
 
     def drain(self) -> list[Request]:
         """Everything, acknowledged one by one."""
-        everything: list[Request] = []
-        while leased := self.queue.lease(0.0):
-            everything += leased
-            self.queue.acknowledge()
-        return everything
+        return drained(self.queue)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ss_pusher.model import Pending, Protocol, Request
 from ss_pusher.queue.directory import deposit
 from ss_pusher.queue.memory import MEMORY_LIMIT, QUEUE_FULL, SUPERSEDED, TOO_OLD, MemoryQueue, Room
-from tests.queue.laws import FOR_EVER, PLENTY, QueueMachine, request
+from tests.queue.laws import FOR_EVER, PLENTY, QueueMachine, drained, request
 from tests.queue.spools import opened
 from tests.waiting import wait_for
 
@@ -41,11 +41,7 @@ class Bounded:
         )
 
     def drain(self) -> list[Request]:
-        everything: list[Request] = []
-        while leased := self.queue.lease(0.0):
-            everything += leased
-            self.queue.acknowledge()
-        return everything
+        return drained(self.queue)
 
 
 class MemoryMachine(QueueMachine):

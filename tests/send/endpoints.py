@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from ss_pusher.model import Protocol, Request
 from ss_pusher.queue.memory import MemoryQueue
 from ss_pusher.send.dispatch import Reshape
+from ss_pusher.send.exchange import Answer, Call, Outcome
+from ss_pusher.send.http import Client
+from ss_pusher.send.session import HttpSettings
 from ss_pusher.send.verdict import Accepted, Verdict
 
 NAME = "mimir"
@@ -28,6 +31,20 @@ def joined(requests: Sequence[Request]) -> Request:
 
 
 RESHAPE = Reshape(split=halves, merge=joined)
+
+
+def post(url: str, settings: HttpSettings, within: float) -> Outcome:
+    """One exchange of a client of its own, over in so many seconds."""
+    client = Client(settings)
+    try:
+        return client.send(Call("POST", url, body=b"data"), time.monotonic() + within)
+    finally:
+        client.close()
+
+
+def is_accepted(outcome: Outcome) -> bool:
+    """Whether the answer is 200."""
+    return isinstance(outcome, Answer) and outcome.status == 200
 
 
 class Clock:

@@ -37,11 +37,14 @@ class Endpoint:
         verdict: Callable[[Request], Verdict] = lambda _: Accepted(),
         limits: Limits | None = None,
         reshape: Reshape | None = RESHAPE,
+        *,
+        ask_first: bool = False,
     ) -> None:
         self.clock = Clock()
         self.set_back = 0.0
         self.latest = math.inf
         self.asked: list[float] = []
+        self.tells: float | None = None
         self.queue = memory_queue(self.clock)
         self.sink = Judge(verdict)
         self.telemetry = Telemetry()
@@ -56,8 +59,15 @@ class Endpoint:
             clock=self.clock,
             now=lambda: self.clock() - self.set_back,
             latest=lambda: self.latest,
-            ask=self.asked.append,
+            ask=self.ask,
+            ask_first=ask_first,
         )
+
+    def ask(self, deadline: float) -> bool:
+        """The receiver tells its time, if it has one to tell."""
+        self.asked.append(deadline)
+        self.latest = self.latest if self.tells is None else self.tells
+        return self.tells is not None
 
     def put(self, *batches: bytes) -> None:
         for samples in batches:
@@ -256,6 +266,27 @@ def test_however_late_the_receiver_is_its_time_is_asked_for_now_and_then() -> No
     endpoint.latest = -1e6
     assert [endpoint.step() for _ in range(3)] == [HELD_FOR_AT_LEAST] * 3
     assert len(endpoint.asked) == 3
+
+
+def test_a_receiver_that_has_not_answered_yet_is_asked_for_its_time_before_anything_is_sent() -> None:
+    endpoint = Endpoint(limits=Limits(sample_future=600, timeout=7, samples_per_send=1), ask_first=True)
+    endpoint.put(b"\x31", b"\x32")
+    endpoint.tells, began = 0x2E, endpoint.clock.now
+    assert endpoint.step() == 0x31 - 0x2E
+    assert (endpoint.sink.pushed, endpoint.asked[0]) == ([], began + 7)
+
+    endpoint.latest = 0x32
+    endpoint.drain()
+    assert endpoint.sink.pushed == [b"\x31", b"\x32"]
+    assert endpoint.asked == [began + 7] * 2  # before anything, and because it was behind
+
+
+def test_a_receiver_that_does_not_answer_is_asked_before_each_try_until_one_succeeds() -> None:
+    endpoint = Endpoint(in_turn(Retry("503"), Retry("503"), Accepted(), Accepted()), ask_first=True)
+    endpoint.put(b"\x31", b"\x32")
+    endpoint.drain()
+    assert len(endpoint.asked) == 3
+    assert endpoint.dispatcher.given_up == 0
 
 
 def test_what_is_from_far_in_the_future_is_dropped() -> None:

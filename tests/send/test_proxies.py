@@ -4,18 +4,17 @@ import contextlib
 import socket
 import struct
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 
-from ss_pusher.send.exchange import Answer, Call, Failure, Outcome
-from ss_pusher.send.http import Client
+from ss_pusher.send.exchange import Failure, Outcome
 from ss_pusher.send.session import HttpSettings
 from ss_pusher.send.tls import TlsSettings
 from tests.send.certificates import Authority
+from tests.send.endpoints import is_accepted, post
 from tests.send.scripted import Peer, Scripted, reply, scripted
 
 LONG = 20.0
@@ -23,15 +22,7 @@ SHORT = 0.3
 
 
 def push(url: str, proxy: str, tls: TlsSettings | None = None, within: float = LONG) -> Outcome:
-    client = Client(HttpSettings(proxy=proxy, tls=tls or TlsSettings()))
-    try:
-        return client.send(Call("POST", url, body=b"data"), time.monotonic() + within)
-    finally:
-        client.close()
-
-
-def is_accepted(outcome: Outcome) -> bool:
-    return isinstance(outcome, Answer) and outcome.status == 200
+    return post(url, HttpSettings(proxy=proxy, tls=tls or TlsSettings()), within)
 
 
 def relay(one: socket.socket, other: socket.socket) -> None:

@@ -13,6 +13,7 @@ from ss_pusher.send.http import Client
 from ss_pusher.send.session import HttpSettings
 from ss_pusher.send.tls import TlsSettings
 from tests.send.certificates import Authority
+from tests.send.endpoints import is_accepted, post
 from tests.send.scripted import Peer, head, reply, scripted
 
 LONG = 20.0
@@ -25,15 +26,7 @@ def authority(tmp_path: Path) -> Authority:
 
 
 def push(url: str, settings: TlsSettings, within: float = LONG) -> Outcome:
-    client = Client(HttpSettings(tls=settings))
-    try:
-        return client.send(Call("POST", url, body=b"data"), time.monotonic() + within)
-    finally:
-        client.close()
-
-
-def is_accepted(outcome: Outcome) -> bool:
-    return isinstance(outcome, Answer) and outcome.status == 200
+    return post(url, HttpSettings(tls=settings), within)
 
 
 def test_a_server_of_our_own_authority_is_trusted_and_its_connection_kept(authority: Authority) -> None:

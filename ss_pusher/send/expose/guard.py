@@ -15,7 +15,7 @@ from typing import Final
 from ss_pusher.errors import SsPusherError
 from ss_pusher.send.expose.exposition import Answer, plain
 from ss_pusher.send.expose.passwords import Decision, Passwords
-from ss_pusher.send.tls import stamp
+from ss_pusher.send.tls import FileStamp, stamp
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Guard:
         self._trouble = ""
         self._tried_at = 0.0
         self._protection = Protection()
-        self._stamps: list[tuple[int, int, int] | None] = []
+        self._stamps: list[FileStamp | None] = []
         self._read()
 
     def protection(self) -> Protection:

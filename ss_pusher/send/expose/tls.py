@@ -26,7 +26,6 @@ class ServerTls:
     key_file: Path
     client_auth: ClientAuth = "NoClientCert"
     client_ca_file: Path | None = None
-    client_allowed_sans: frozenset[str] = frozenset()
     min_version: str = "TLS12"
     max_version: str = "TLS13"
     ciphers: tuple[str, ...] = ()
