@@ -1,10 +1,13 @@
 """Flows into groups: rows with equal keys are one group, and its values are folded from theirs."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
 from ss_pusher.model import F64, I64, U64, FlowCounter, FlowGauge, Fold, Groups, Movement, Rows, Sockets
+
+_ODD: Final = np.uint64(0x9E37_79B9_7F4A_7C15)
 
 
 def group(
@@ -31,13 +34,14 @@ def group(
         moved = {name: increments[rows] for name, increments in moved.items()}
         opened = opened.take(movement.kept[: len(opened)])
     of_open = of[: len(opened)]
-    folded = [_fold(gauge, opened, of_open, len(keys)) for gauge in gauges]
+    sockets = np.bincount(of_open, minlength=len(keys))
+    folded = [_fold(gauge, opened, of_open, sockets) for gauge in gauges]
     shape = (len(gauges), len(keys))
     return Groups(
         flow_counters=tuple(counters),
         flow_gauges=tuple(gauges),
         keys=keys,
-        sockets=np.bincount(of_open, minlength=len(keys)),
+        sockets=sockets,
         counters=_increments(counters, moved, of, len(keys)),
         gauges=np.array([value for value, _ in folded], dtype=np.float64).reshape(shape),
         weights=np.array([weight for _, weight in folded], dtype=np.int64).reshape(shape),
@@ -51,18 +55,32 @@ def identify(keys: U64, odd: U64) -> tuple[U64, Rows]:
     for word, factor in varying:
         hashes = (hashes ^ word) * factor
         hashes ^= hashes >> np.uint64(32)
-    order = np.argsort(hashes)
-    ranked = hashes[order]
-    first = np.ones(len(keys), dtype=np.bool_)
-    first[1:] = ranked[1:] != ranked[:-1]
-    of = np.empty(len(keys), dtype=np.intp)
-    of[order] = np.cumsum(first) - 1
-    found = order[first]
-    if all(np.array_equal(word, word[found][of]) for word, _ in varying):
-        return keys[found], of
-    # Two keys share a hash. The exact way takes longer and is hardly ever gone.
-    distinct, of = np.unique(keys, axis=0, return_inverse=True)
-    return distinct, of.reshape(-1)
+    rows = np.arange(len(keys))
+    alike = _alike([word for word, _ in varying], hashes, rows)
+    found = np.flatnonzero(alike == rows)
+    place = np.empty_like(rows)
+    place[found] = np.arange(len(found))
+    return keys[found], place[alike]
+
+
+def _alike(words: Sequence[U64], hashes: U64, rows: Rows) -> Rows:
+    """For each of `rows`, which count from 0, one whose words are the same: of those that are alike, the same one.
+
+    Each slot of a table keeps one of the rows whose hash leads there: unlike sorting, it takes but one pass. Rows that
+    found another key in their slot go on among themselves, in another table; each table settles at least one key.
+    """
+    table = np.empty(1 << len(rows).bit_length() + 1, np.intp)
+    slots = (hashes >> np.uint64(65 - table.size.bit_length())).view(np.intp)
+    table[slots] = rows
+    alike = table[slots]
+    different = np.zeros(len(rows), np.bool_)
+    for word in words:
+        different |= word != word[alike]
+    others = np.flatnonzero(different)
+    if len(others):
+        again = _alike([word[others] for word in words], hashes[others] * _ODD, rows[: len(others)])
+        alike[others] = others[again]
+    return alike
 
 
 def _increments(counters: Sequence[FlowCounter], moved: dict[str, I64], of: Rows, groups: int) -> I64:
@@ -78,33 +96,37 @@ def _increments(counters: Sequence[FlowCounter], moved: dict[str, I64], of: Rows
     return total
 
 
-def _fold(gauge: FlowGauge, opened: Sockets, of: Rows, groups: int) -> tuple[F64, I64]:
-    """One gauge of every group, scaled, NaN where no flow of it has a value; and how many have one."""
+def _fold(gauge: FlowGauge, opened: Sockets, of: Rows, sockets: I64) -> tuple[F64, I64]:
+    """One gauge of every group, scaled, NaN where no flow of it has a value; and how many of its `sockets` have one."""
     counts = opened.known(gauge.field)
     if gauge.unless:
         counts &= opened.known(gauge.unless)
         counts[counts] = opened.info[gauge.unless][counts] == 0
     if not counts.any():
-        return np.full(groups, np.nan), np.zeros(groups, dtype=np.int64)
-    values = opened.info[gauge.field]
+        return np.full(len(sockets), np.nan), np.zeros_like(sockets)
+    values, weights = opened.info[gauge.field], sockets
     if not counts.all():
         values, of = values[counts], of[counts]
-    folded, weights = fold(gauge.fold, values.astype(np.float64), of, groups)
-    return folded / gauge.per, weights
+        weights = np.bincount(of, minlength=len(sockets))
+    return _folded(gauge.fold, values.astype(np.float64), of, weights) / gauge.per, weights
 
 
 def fold(how: Fold, values: F64, of: Rows, groups: int) -> tuple[F64, I64]:
     """Fold `values` [n] of the groups `of` [n]: NaN where a group has none, and how many each has."""
     weights = np.bincount(of, minlength=groups)
+    return _folded(how, values, of, weights), weights
+
+
+def _folded(how: Fold, values: F64, of: Rows, weights: I64) -> F64:
     if how is Fold.MAX:
-        folded = np.full(groups, -np.inf)
+        folded = np.full(len(weights), -np.inf)
         np.maximum.at(folded, of, values)
     elif how is Fold.MIN:
-        folded = np.full(groups, np.inf)
+        folded = np.full(len(weights), np.inf)
         np.minimum.at(folded, of, values)
     else:
-        folded = np.zeros(groups)
+        folded = np.zeros(len(weights))
         np.add.at(folded, of, values)
         if how is Fold.MEAN:
             folded /= np.maximum(weights, 1)
-    return np.where(weights > 0, folded, np.nan), weights
+    return np.where(weights > 0, folded, np.nan)

@@ -128,8 +128,9 @@ class Ledger:
         vanished, lost = _await(ended.unheard, complete=complete and self._complete)
         self._known, self._complete = (vanished, now), complete
 
-        increments = np.zeros((len(self.fields), len(now) + len(final) + len(lost)), dtype=np.int64)
+        increments = np.empty((len(self.fields), len(now) + len(final) + len(lost)), dtype=np.int64)
         of_open, of_closed, of_lost = np.split(increments, [len(now), len(now) + len(final)], axis=1)
+        increments[len(self._kernel) :] = of_lost[:] = 0  # the rest, most of a tick's memory, is written by `_move`
         self._credit_open(now, went_on, of_open)
         recalled = _recall(final, ended)
         closed_bytes = self._credit_closed(closed.sockets, final, recalled, ended, of_closed)
@@ -178,10 +179,13 @@ class Ledger:
         columns = zip(self._kernel, flows.counters, *(known.counters for known in steps.before), strict=True)
         for moved, (name, column, *before) in zip(into, columns, strict=False):
             difference = column - steps.at(before)
-            fell = difference.view(f"i{difference.itemsize}") < 0
-            moved[:] = np.where(fell, column, difference)
-            if name in LIFE:
-                anew |= fell & found
+            moved[:] = difference
+            signed = difference.view(f"i{difference.itemsize}")
+            if signed.min(initial=0) < 0:
+                fell = signed < 0
+                moved[fell] = column[fell]
+                if name in LIFE:
+                    anew |= fell & found
         rows = np.flatnonzero(anew)
         connected = flows.endpoints[rows] != _NO_PEER
         for moved, name, column in zip(into, self._kernel, flows.counters, strict=False):
@@ -235,7 +239,7 @@ def _find(cookies: U64, among: U64) -> Rows:
     """Where each of `cookies` stands in `among`, -1 where it does not."""
     if np.array_equal(cookies, among):
         return np.arange(len(cookies))
-    if not len(among):
+    if not (len(cookies) and len(among)):
         return np.full(len(cookies), -1)
     # Looking up sorted values walks the memory in order: four times as fast as in the order of the dump.
     order, places = np.argsort(cookies), np.argsort(among)

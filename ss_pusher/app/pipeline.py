@@ -151,9 +151,9 @@ class Pipeline:
         self.accounts.move(milliseconds)
 
     def _flows(self, batch: Attributes, kept: Bools, rows: Bools) -> Flows:
-        if rows.all():
-            return Flows(batch.sockets, batch.keys(self.plan.by), kept)
-        return Flows(batch.sockets.take(rows), batch.take(rows).keys(self.plan.by), kept[rows])
+        if not rows.all():
+            batch, kept = batch.take(rows), kept[rows]
+        return Flows(batch.sockets, batch.keys(self.plan.by), kept)
 
     def _open_flows(self, batch: Attributes, kept: Bools) -> Flows:
         return self._flows(batch, kept, _is_open(batch.sockets))

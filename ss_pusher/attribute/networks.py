@@ -22,7 +22,7 @@ class Prefix(NamedTuple):
 
 def folded(addresses: U64, family: U8, prefix: Prefix) -> U64:
     """U64[n, 3] of `addresses` [n, 2]: high and low with the bits behind the prefix cleared, and its length."""
-    key = np.empty((len(addresses), WIDTH), np.uint64)
+    key = np.empty((WIDTH, len(addresses)), np.uint64).T
     key[:, :2] = addresses
     key[:, 2] = 128
     if prefix != Prefix():

@@ -113,8 +113,7 @@ class Columns:
             self._columns[_MARK_SIZES][rows] = places[INET_DIAG_MARK].sizes
         if self._info:
             records = gather(buffer, places[INET_DIAG_INFO].starts, self._tcp_info)
-            self._blank_what_was_not_sent(records, places[INET_DIAG_INFO].sizes)
-            self._split(records, self._info, rows)
+            self._split(self._as_sent(records, places[INET_DIAG_INFO].sizes), self._info, rows)
 
     def sockets(self) -> Sockets:
         """All rows so far. The columns are handed over: append nothing afterwards."""
@@ -149,16 +148,18 @@ class Columns:
             larger[: self._rows] = column[: self._rows]
             self._columns[key] = larger
 
-    def _blank_what_was_not_sent(self, records: _Records, sizes: U16) -> None:
-        """Behind a shorter tcp_info stands the next attribute: nothing of it may be read."""
+    def _as_sent(self, records: _Records, sizes: U16) -> _Records:
+        """With zeros for what was not sent: behind a shorter tcp_info stands the next attribute."""
         width = self._tcp_info.itemsize
         shorter = (sizes > 0) & (sizes < width)
         if not shorter.any():
-            return
+            return records
+        records = records.copy()
         octets = records.view(np.uint8).reshape(-1, width)
         for size in distinct(sizes[shorter]):
             whole = max((field.end for field in self._info if field.end <= size), default=0)
             octets[sizes == size, whole:] = 0
+        return records
 
     def _split(self, records: _Records, fields: Sequence[Field], rows: slice) -> None:
         for field in fields:
@@ -201,9 +202,8 @@ def _no_value(field: Field, filled: Mapping[str | Field, npt.NDArray[Any]]) -> B
 
 
 def _cgroups(buffer: U8, place: Place) -> U64:
-    ids: U64 = gather(buffer, place.starts, _CGROUP)["id"]
-    ids[place.sizes < _CGROUP.itemsize] = 0
-    return ids
+    ids = gather(buffer, place.starts, _CGROUP)["id"]
+    return np.where(place.sizes < _CGROUP.itemsize, np.uint64(0), ids)
 
 
 def _names(buffer: U8, place: Place) -> npt.NDArray[np.bytes_]:

@@ -191,6 +191,8 @@ class Dumper:
 
 def of_families(sockets: Sockets, families: Collection[AddressFamily]) -> Sockets:
     """Only the sockets of these families, and for IPv4 the listeners on :: too: they accept it (ipv6(7), V6ONLY)."""
+    if set(families) == set(AddressFamily):
+        return sockets
     wanted = np.isin(sockets.family, list(families))
     if AddressFamily.IPV4 in families:
         wanted |= (sockets.state == TcpState.LISTEN) & (sockets.local == 0).all(axis=1)

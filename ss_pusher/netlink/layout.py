@@ -85,7 +85,13 @@ def _walk(words: U32, size: int) -> Messages:
 
 
 def gather(buffer: U8, starts: Rows, dtype: np.dtype[np.void]) -> npt.NDArray[np.void]:
-    """`dtype`[n]: a copy of what stands at each of the words `starts`. `dtype` is at most `SLACK` bytes."""
+    """`dtype`[n]: what stands at each of the words `starts`. `dtype` is at most `SLACK` bytes.
+
+    Not to be written to: where all are equally far apart, as messages of one length are, it is a view of `buffer`.
+    """
+    steps = starts[1:] - starts[:-1]
+    if len(steps) and steps[0] >= 0 and (steps == steps[0]).all():
+        return np.ndarray(len(starts), dtype, buffer, starts[0] * 4, (steps[0] * 4,))
     windows = np.ndarray((len(buffer) // 4 - dtype.itemsize // 4,), f"V{dtype.itemsize}", buffer, strides=(4,))
     return windows[starts].view(dtype)
 
