@@ -41,7 +41,7 @@ lint: .venv/.development ## ruff and mypy
 format: .venv/.development ## let ruff format the code
 	@$(RUN) -m ruff format .
 
-bench: .venv/.development ## measure, and write docs/performance.md and docs/cardinality.md
+bench: .venv/.development ## measure, and write the figures into docs/
 	@$(RUN) -m bench.collector $(ARGS)
 	@$(RUN) -m bench.at_rest
 	@$(RUN) -m bench.flood

@@ -111,6 +111,10 @@ class Ledger:
         self._complete = True
         self.fields: Final = (*self._kernel, *LedgerField)
 
+    def awaited(self) -> int:
+        """How many flows that are kept are gone, while nobody has announced their end yet."""
+        return sum(int(np.count_nonzero(known.kept & (known.word == _Word.NONE))) for known in self._known)
+
     def advance(self, opened: Flows, closed: Flows, *, complete: bool) -> Movement:
         """Account for one tick: the flows of a complete dump, and of the events drained after it.
 

@@ -17,7 +17,6 @@ from ss_pusher.app.alternatives import Alternative
 from ss_pusher.app.build import build_agent
 from ss_pusher.app.explain import explain as explained
 from ss_pusher.app.pipeline import fixed_series
-from ss_pusher.app.plan import read_config
 from ss_pusher.app.selecting import read_limited
 from ss_pusher.clock import Clock, Timeline
 from ss_pusher.config import Config
@@ -54,7 +53,7 @@ def show(path: Path | None, form: str, ticks: int, interval: float) -> None:
 
 def explain(path: Path | None, form: str) -> None:
     """Print which rule of the filter is applied where, and to how many sockets; as JSON where `form` says so."""
-    rows = explained(read_config(path) if path else Config())
+    rows = explained(read_limited(path) if path else Config())
     if form == "json":
         json.dump([row._asdict() for row in rows], sys.stdout, indent=1)
         sys.stdout.write("\n")

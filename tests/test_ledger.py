@@ -94,8 +94,11 @@ def test_a_flow_that_closes_during_the_first_tick_is_credited_since_its_dump() -
 def test_an_event_may_come_one_tick_late() -> None:
     book = ledger()
     tick(book, flows(sent(1, 1000)))
+    assert book.awaited() == 0
     assert counted(tick(book)) == {}
+    assert book.awaited() == 1
     movement = tick(book, closed=flows(sent(1, 1500)))
+    assert book.awaited() == 0
     assert total(movement, "bytes_sent") == 500
     assert counted(movement) == {"CLOSED": 1}
 

@@ -3,6 +3,7 @@
 import logging
 import secrets
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack, closing
 from functools import partial
 
 import numpy as np
@@ -22,7 +23,6 @@ from ss_pusher.attribute.attributor import Attributor, own_interfaces
 from ss_pusher.attribute.networks import Prefix
 from ss_pusher.clock import Clock
 from ss_pusher.config import Config
-from ss_pusher.errors import ConfigError
 from ss_pusher.ledger import Ledger
 from ss_pusher.loop import Stages
 from ss_pusher.metrics import ss_exporter
@@ -54,7 +54,7 @@ def build_agent(
         UnsupportedHostError: this host has no sock_diag.
         CollectError: it has, but gives nothing now.
     """
-    _need_privilege(config)
+    privilege.need(config)
     plan = make_plan(config, kernel_fields())
     if plan.missing:
         logger.warning("this kernel does not count what these metrics need: %s", ", ".join(plan.missing))
@@ -66,34 +66,23 @@ def build_agent(
     def interfaces(name: str) -> list[tuple[int, str]]:
         return namespaces.interfaces(name)
 
+    def program(name: str) -> Program:
+        return narrow(filtering.compile(name))
+
     attributor = make_attributor(config, interfaces)
-    filtering = make_filtering(config, attributor)
-    namespaces = _namespaces(config, plan, lambda name: narrow(filtering.compile(name)), telemetry, attributor.forget)
-
-    def close() -> None:
-        namespaces.close()
-        filtering.close()
-
-    try:
-        pipeline = _pipeline(config, plan, namespaces, attributor, filtering, stages=stages, clock=clock)
-    except ConfigError:
-        close()
-        raise
-    return Agent(
-        config=config,
-        filtering=filtering,
-        pipeline=pipeline,
-        endpoints=endpoints(telemetry),
-        telemetry=telemetry,
-        stages=stages,
-        clock=clock,
-        close=close,
-    )
-
-
-def _need_privilege(config: Config) -> None:
-    if set(config.collect.namespaces) != {"self"} and not privilege.has(privilege.CAP_SYS_ADMIN):
-        raise ConfigError([privilege.NAMESPACES])
+    with ExitStack() as opened:
+        filtering = opened.enter_context(closing(make_filtering(config, attributor)))
+        namespaces = opened.enter_context(closing(_namespaces(config, plan, program, telemetry, attributor.forget)))
+        return Agent(
+            config=config,
+            filtering=filtering,
+            pipeline=_pipeline(config, plan, namespaces, attributor, filtering, stages=stages, clock=clock),
+            endpoints=endpoints(telemetry),
+            telemetry=telemetry,
+            stages=stages,
+            clock=clock,
+            close=opened.pop_all().close,
+        )
 
 
 def make_attributor(
@@ -164,12 +153,12 @@ def _namespaces(
 
     def open_reader(namespace: Namespace) -> Collector:
         inside = partial(namespace.call, open_diag_socket) if namespace.name else open_diag_socket
-        # A namespace that may not be entered shall be known now.
-        dumper = Dumper(inside, first=inside(), most=most_sockets())
-        closed = None
-        if config.collect.closed_flows:
-            most = most_event_bytes()
-            closed = ClosedFlows(families, read, loopback=config.collect.loopback, max_bytes=most, open_socket=inside)
+        listen = partial(ClosedFlows, families, read, loopback=config.collect.loopback, open_socket=inside)
+        with ExitStack() as opened:
+            # A namespace that may not be entered shall be known now.
+            dumper = opened.enter_context(Dumper(inside, first=inside(), most=most_sockets()))
+            closed = listen(max_bytes=most_event_bytes()) if config.collect.closed_flows else None
+            opened.pop_all()
         return Collector(
             dumper,
             closed,

@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from msgspec.structs import replace
 from ss_pusher.app import privilege
 from ss_pusher.app.build import build_agent
 from ss_pusher.app.expose import check_web_config
-from ss_pusher.app.selecting import read_limited
+from ss_pusher.app.plan import read_config
+from ss_pusher.app.selecting import check_limits_in, read_limited
 from ss_pusher.app.service import Service, reload_on_hangup
 from ss_pusher.app.sinks import make_endpoints
 from ss_pusher.clock import Clock
@@ -59,13 +61,25 @@ def check(path: Path) -> None:
 
     What only a systemd unit knows is no mistake outside of it, but a warning.
     """
-    config = read_limited(path, check_files=True)
-    _need_a_sink(config, path)
+    config = read_config(path, check_files=True)
+    checks = [partial(check_limits_in, path, config), partial(_need_a_sink, config, path)]
     if not left_to_the_unit(str(config.expose.web_config_file), os.environ):
-        check_web_config(config)
+        checks.append(partial(check_web_config, config))
+    problems = [problem for each in checks for problem in _problems(each)]
+    if problems:
+        raise ConfigError(problems)
     for text in privilege.missing(config):
         logger.warning("%s", text)
     sys.stdout.write(f"{path}: this configuration can be used\n")
+
+
+def _problems(check: Callable[[], None]) -> list[str]:
+    """What the check raises ConfigError for."""
+    try:
+        check()
+    except ConfigError as error:
+        return error.problems
+    return []
 
 
 def _need_a_sink(config: Config, path: Path) -> None:

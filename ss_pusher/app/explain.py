@@ -15,7 +15,6 @@ from ss_pusher.app.filtering import Filtering
 from ss_pusher.attribute.attributor import Attributor
 from ss_pusher.config import Conditions, Config, Rule
 from ss_pusher.config.describe import flow, plain
-from ss_pusher.errors import ConfigError
 from ss_pusher.model import I64, AddressFamily, Rows, TcpState
 from ss_pusher.netlink.dump import Dumper, open_diag_socket
 from ss_pusher.netlink.namespaces import Namespace, find, own
@@ -57,12 +56,10 @@ def explain(config: Config) -> list[Explained]:
         CollectError: the kernel could not be read.
         UnsupportedHostError: it cannot tell of its sockets at all.
     """
-    wanted = set(config.collect.namespaces)
-    if wanted != {"self"} and not privilege.has(privilege.CAP_SYS_ADMIN):
-        raise ConfigError([privilege.NAMESPACES])
+    privilege.need(config)
     for text in privilege.missing(config):
         logger.warning("%s", text)
-    found = {namespace.name: namespace for namespace in find(wanted, own())}
+    found = {namespace.name: namespace for namespace in find(config.collect.namespaces, own())}
     attributor = make_attributor(config, lambda name: _call(found[name], socket.if_nameindex))
     filtering = make_filtering(config, attributor)
     try:

@@ -3,6 +3,7 @@
 import logging
 import socket
 from collections.abc import Callable, Collection, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -75,9 +76,12 @@ class Namespaces:
         self._open: dict[int, _Open] = {}
         self._gone: dict[int, _Open] = {}  # since the last tick
         self._left: dict[int, _Open] = {}  # since the one before, and read once since then
-        self._failed = False  # a reader was given up in the middle, and what it had heard of with it
+        self._failed = False  # what was destroyed since the last tick is not known in full any more
         self._refused: set[int] = set()
-        self._look()
+        with ExitStack() as opened:
+            opened.callback(self.close)
+            self._look()
+            opened.pop_all()
 
     def dump(self) -> list[tuple[str, Sockets]]:
         """The name and the sockets of each. Raises CollectError if one that is still there cannot be read."""
@@ -87,13 +91,18 @@ class Namespaces:
         return [*last, *map(self._dump, list(self._open.values()))] or [("", self._nothing)]
 
     def closed(self) -> tuple[list[tuple[str, Sockets]], bool]:
-        """What was destroyed in each since the last call, after its dump; and whether that is all."""
+        """What was destroyed in each since the last call, after its dump; and whether that is all.
+
+        Raises:
+            CollectError: one cannot tell; the next call says that it is not all.
+        """
         parts, whole = [], not self._failed
-        self._failed = False
+        self._failed = True  # if one cannot tell, what others have told is lost
         for one in (*self._going(), *self._open.values()):
             sockets, complete = one.reader.closed()
             parts.append(one.named(sockets))
             whole &= complete
+        self._failed = False
         self._let_go()
         return parts or [("", self._nothing)], whole
 

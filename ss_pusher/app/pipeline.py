@@ -42,7 +42,7 @@ class Collect(Protocol):
         """All sockets of each network namespace, by its name; or CollectError. At least one, if only of no sockets."""
 
     def closed(self) -> tuple[list[tuple[str, Sockets]], bool]:
-        """The sockets that were destroyed since the last call, and whether these are all; call it after `dump`."""
+        """What was destroyed since the last call, and whether that is all, or CollectError; call it after `dump`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +127,10 @@ class Pipeline:
         with self.stage("credit"):
             totals = self.accounts.credit(groups, choice, since_ms)
         with self.stage("snapshot"):
-            blocks = (
-                *snapshot.host_blocks(
-                    [(batch.sockets, of) for batch, of in zip(batches, kept, strict=True)],
-                    groups,
-                    totals,
-                    self.plan.exported,
-                ),
-                *snapshot.flow_blocks(groups, choice, totals, self.plan.exported),
-                *own,
-            )
+            filtered = [(batch.sockets, of) for batch, of in zip(batches, kept, strict=True)]
+            of_host = snapshot.host_blocks(filtered, groups, totals, self.plan.exported)
+            of_flows = snapshot.flow_blocks(groups, choice, totals, self.plan.exported)
+            blocks = (*of_host, *of_flows, *own)
             taken = Snapshot(time_ms, self.previous_ms, blocks, self._histograms(start_ms))
         self.gauge("ss_pusher_sockets_read", sum(map(len, batches)))
         self.gauge("ss_pusher_groups", len(groups))

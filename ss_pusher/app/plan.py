@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ss_pusher import metrics
 from ss_pusher.app.pipeline import Plan
@@ -18,6 +18,8 @@ from ss_pusher.select.rankings import ranking
 logger = logging.getLogger(__name__)
 
 PRESETS: Final = {preset.name.lower(): preset for preset in Preset}
+
+_ENUMERATED: Final = {"directions": Direction, "families": AddressFamily, "states": TcpState}
 
 METRIC_NAMES: Final = tuple(sorted(family.name for family, _ in metrics.families()))
 """Every name that `metrics.include`, `metrics.exclude` and `limit.top` may hold."""
@@ -93,33 +95,6 @@ def rules(config: Config) -> tuple[Rule, ...]:
 
 
 def _rule(section: RuleSection) -> Rule:
-    conditions: Conditions = section.conditions
-    return Rule(
-        keeps=section.keeps,
-        directions=tuple(Direction[name.upper()] for name in conditions.directions),
-        families=tuple(AddressFamily[name.upper()] for name in conditions.families),
-        states=tuple(TcpState[name.upper()] for name in conditions.states),
-        **{name: getattr(conditions, name) for name in _AS_THEY_ARE},
-    )
-
-
-_AS_THEY_ARE: Final = (
-    "remote_networks",
-    "local_networks",
-    "hosts",
-    "service_ports",
-    "local_ports",
-    "remote_ports",
-    "units",
-    "cgroups",
-    "containers",
-    "pods",
-    "pids",
-    "commands",
-    "users",
-    "uids",
-    "interfaces",
-    "congestions",
-    "namespaces",
-    "marks",
-)
+    given: dict[str, Any] = {name: getattr(section.conditions, name) for name in Conditions.__struct_fields__}
+    given |= {name: tuple(kind[text.upper()] for text in given[name]) for name, kind in _ENUMERATED.items()}
+    return Rule(keeps=section.keeps, **given)

@@ -7,12 +7,13 @@ from typing import Final
 from ss_pusher.app.plan import group_labels, rules
 from ss_pusher.attribute import process
 from ss_pusher.config import Config
+from ss_pusher.errors import ConfigError
 
 CAP_NET_ADMIN: Final = 12  # include/uapi/linux/capability.h
 CAP_SYS_PTRACE: Final = 19
 CAP_SYS_ADMIN: Final = 21
 
-NAMESPACES: Final = (
+_NAMESPACES: Final = (
     "collect.namespaces: to enter other network namespaces takes CAP_SYS_ADMIN; give it (for the systemd unit, the "
     "drop-in namespaces.conf does), run as root, or read only self"
 )
@@ -30,6 +31,15 @@ def has(capability: int) -> bool:
     return bool(int(effective, 16) >> capability & 1)
 
 
+def need(config: Config, path: Path | None = None) -> None:
+    """Raise ConfigError where other network namespaces are wanted without the privilege to enter them.
+
+    `path` is where the configuration stands, if it stands in a file.
+    """
+    if set(config.collect.namespaces) != {"self"} and not has(CAP_SYS_ADMIN):
+        raise ConfigError([f"{path}: {_NAMESPACES}" if path else _NAMESPACES])
+
+
 def missing(config: Config) -> Iterator[str]:
     """What will be empty or never match for want of a privilege, and how to give it, a sentence each."""
     wanted = rules(config)
@@ -40,7 +50,7 @@ def missing(config: Config) -> Iterator[str]:
             yield text
     namespaces = set(config.collect.namespaces)
     if namespaces != {"self"} and not has(CAP_SYS_ADMIN):
-        yield NAMESPACES
+        yield _NAMESPACES
     elif "all" in namespaces and not has(CAP_SYS_PTRACE):
         yield (
             "collect.namespaces: without CAP_SYS_PTRACE the namespaces of other users' processes are not found; give "

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from ss_pusher.app import privilege
 from ss_pusher.app.collector import kernel_fields
 from ss_pusher.app.pipeline import Plan, fixed_series
 from ss_pusher.app.plan import make_plan, read_config
@@ -41,15 +42,25 @@ def make_selection(config: Config, plan: Plan, parts: Sequence[KeyPart], times: 
     )
 
 
-def read_limited(path: Path, *, check_files: bool = False) -> Config:
-    """The configuration in `path`, as `read_config` reads it. Raises ConfigError also for what `check_limits` finds."""
-    config = read_config(path, check_files=check_files)
+def read_limited(path: Path) -> Config:
+    """The configuration in `path`, for an agent that is to run with it here.
+
+    Raises:
+        ConfigError: it cannot be used, its limits leave no room, or it takes a privilege that this process lacks.
+    """
+    config = read_config(path)
+    check_limits_in(path, config)
+    privilege.need(config, path)
+    return config
+
+
+def check_limits_in(path: Path, config: Config) -> None:
+    """Raise ConfigError for what `check_limits` finds in the configuration that stands in `path`."""
     plan = make_plan(config, kernel_fields())
     try:
         check_limits(plan, make_selection(config, plan, layout(plan.by)))
     except ConfigError as error:
         raise ConfigError([f"{path}: {problem}" for problem in error.problems]) from error
-    return config
 
 
 def check_limits(plan: Plan, selection: Selection) -> None:

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from ss_pusher.attribute.pace import Pace
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 KEEP_SECONDS: Final = 600.0
 """How long a cgroup that no socket is in stays known, whether it still exists or not."""
@@ -176,7 +176,7 @@ class Cgroups:
         if len(self._paths) <= 1 and not self._told:
             self._told = True
             where = f"the one at {mount} is empty" if mount else "none is mounted"
-            log.warning("unit, cgroup, container and pod need a cgroup2 tree, and %s: they stay empty", where)
+            logger.warning("unit, cgroup, container and pod need a cgroup2 tree, and %s: they stay empty", where)
 
     def _forget(self, now: float) -> None:
         for number in [number for number, used in self._used.items() if now - used > KEEP_SECONDS]:

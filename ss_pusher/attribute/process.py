@@ -62,7 +62,8 @@ class Processes:
 
     def observe(self, inodes: U32, namespace: str) -> None:
         """What the sockets of a dump are: the next pass looks for those of all namespaces, and not of one alone."""
-        self._dumped[namespace] = inodes
+        # Copied, so that they do not keep all columns of the dump in memory until the next one.
+        self._dumped[namespace] = inodes.copy()
 
     def forget(self, namespace: str) -> None:
         """Look no more for the sockets of a namespace that went away."""

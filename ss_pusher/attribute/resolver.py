@@ -10,7 +10,7 @@ from typing import Final
 
 from ss_pusher.addresses import Address
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 TTL_SECONDS: Final = 60.0
 """The system's resolver does not say how long an answer holds."""
@@ -74,10 +74,10 @@ class Resolver:
             found = self._resolve(host)
         except (OSError, UnicodeError) as error:
             if host not in self._failing:
-                log.warning("host %s of a filter cannot be resolved: %s; its last addresses stand", host, error)
+                logger.warning("host %s of a filter cannot be resolved: %s; its last addresses stand", host, error)
             self._failing.add(host)
             return
         if host in self._failing:
-            log.info("host %s of a filter is resolved again", host)
+            logger.info("host %s of a filter is resolved again", host)
             self._failing.remove(host)
         self._answers = MappingProxyType({**self._answers, host: found})

@@ -30,5 +30,5 @@ class Users:
 def _parse(text: str) -> dict[int, str]:
     """passwd(5). Of several names for one number the first counts, as for getpwuid(3)."""
     fields = [line.split(":") for line in text.splitlines()]
-    users = [(int(entry[2]), entry[0]) for entry in fields if len(entry) > 2 and entry[2].isdecimal()]  # noqa: PLR2004
-    return dict(reversed(users))
+    numbered = [entry for entry in fields if len(entry) > 2 and entry[2].isdecimal()]  # noqa: PLR2004 - name:x:number:…
+    return {int(entry[2]): entry[0] for entry in reversed(numbered)}

@@ -12,8 +12,9 @@ _HEAD: Final = """\
 # Configuration
 
 Every key of the YAML file that `--config` names. `ss-pusher sample-config` prints a file to begin with, and
-`ss-pusher check-config FILE` names every mistake in one, with its line where it stands in one. Unknown and
-repeated keys are mistakes.
+`ss-pusher check-config FILE` names every mistake in one, with its line where it has one. Unknown and repeated keys are
+mistakes. Once all keys and values are right, it looks at limits, endpoints and the web configuration, and names every
+mistake there.
 
 This page is made from the schema in `ss_pusher/config/`, by `make docs`.
 

@@ -34,12 +34,11 @@ _NO_SOCK_DIAG: Final = (
 class DiagSocket(Protocol):
     """What is used of a netlink socket; `socket.socket` is one."""
 
-    # The contracts are those of the standard library, so the methods have no docstrings of their own.
-    def send(self, data: bytes, /) -> int: ...  # noqa: D102
-    def recv_into(self, buffer: memoryview, nbytes: int, flags: int, /) -> int: ...  # noqa: D102
-    def getsockname(self) -> tuple[int, int]: ...  # noqa: D102
-    def fileno(self) -> int: ...  # noqa: D102
-    def close(self) -> None: ...  # noqa: D102
+    def send(self, data: bytes, /) -> int: ...  # noqa: D102 - as in socket.socket
+    def recv_into(self, buffer: memoryview, nbytes: int, flags: int, /) -> int: ...  # noqa: D102 - as in socket.socket
+    def getsockname(self) -> tuple[int, int]: ...  # noqa: D102 - as in socket.socket
+    def fileno(self) -> int: ...  # noqa: D102 - as in socket.socket
+    def close(self) -> None: ...  # noqa: D102 - as in socket.socket
 
 
 def open_diag_socket() -> socket.socket:
@@ -147,7 +146,8 @@ class Dumper:
             _refuse(control)
             if self._most is not None and len(columns) > self._most:
                 raise CollectError(
-                    f"there are more than {self._most:,} sockets: too many for this process' memory limit"
+                    f"there are more than {self._most:,} sockets: too many for this process' memory limit; raise it "
+                    "(in a systemd unit: MemoryMax=)"
                 )
             interrupted |= control.interrupted
             if control.done:

@@ -52,13 +52,13 @@ class CgroupNames(Protocol):
     """What is known of a cgroup; empty: there is no such name."""
 
     @property
-    def path(self) -> str: ...  # noqa: D102 - the words are those of the labels
+    def path(self) -> str: ...  # noqa: D102 - the label of this name
     @property
-    def unit(self) -> str: ...  # noqa: D102
+    def unit(self) -> str: ...  # noqa: D102 - the label of this name
     @property
-    def container(self) -> str: ...  # noqa: D102
+    def container(self) -> str: ...  # noqa: D102 - the label of this name
     @property
-    def pod(self) -> str: ...  # noqa: D102
+    def pod(self) -> str: ...  # noqa: D102 - the label of this name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ class Program(NamedTuple):
 
     bytecode: bytes  # empty: no program
     states: frozenset[TcpState]
-    places: tuple[str, ...]  # of each rule, where it is decided
+    places: tuple[str, ...]  # of each rule, where it is decided, in words
 
 
 class Bounds(NamedTuple):
@@ -99,11 +99,6 @@ def compile_rules(rules: Sequence[Rule], known: Known) -> Program:
     program = assemble([(_LISTENS, True), *steps.values()]) if steps else b""
     places = (_place(rule, bounds[at], states, in_program=at in steps) for at, rule in enumerate(rules))
     return Program(program, states, tuple(places))
-
-
-def explain(rules: Sequence[Rule], known: Known) -> list[str]:
-    """Of each rule, where it is decided, in words."""
-    return list(compile_rules(rules, known).places)
 
 
 def _steps(decisive: Sequence[Expression], rules: Sequence[Rule]) -> dict[int, tuple[Expression, bool]]:

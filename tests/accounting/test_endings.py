@@ -214,8 +214,7 @@ def test_without_the_kernels_announcements_flows_that_vanish_count_as_lost(host:
         hand.tick()
         connection.ask(50)
         connection.close()
-        lost = wait_for(lambda: of_host(hand.rises(), "ss_tcp_flows_lost_total"), "they count as lost")
+        wait_for(lambda: of_host(hand.rises(), "ss_tcp_flows_lost_total") >= 2, "both ends count as lost")
         rises = hand.rises()
-    assert lost == 2
     assert counted(rises) == {"lost": 2}
     assert moved(rises, server, "out")[0] == 1000

@@ -7,6 +7,7 @@ import pytest
 import requests
 
 from ss_pusher.receiver import Receiver
+from tests import needs
 from tests.command import Running, run, running, written
 from tests.servers import free_port
 
@@ -78,6 +79,39 @@ def test_a_check_in_the_unit_looks_at_its_files(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "remote_write[0].basic_auth.password_file" in done.stderr
     assert "remote_write[1]" not in done.stderr
+
+
+def test_a_check_names_what_is_wrong_with_limits_endpoints_and_web_configuration_at_once(tmp_path: Path) -> None:
+    web = tmp_path / "web.yml"
+    web.write_text("rate_limit: 1\n")
+    expose = 'expose: {listen_address: "127.0.0.1:9", web_config_file: web.yml}\n'
+    file = written(tmp_path, f"limit: {{max_series: 10}}\n{expose}")
+    done = run("check-config", file)
+    assert done.returncode == 2
+    assert [line.split(": ")[1:3] for line in done.stderr.splitlines()] == [
+        [file, "limit.max_series"],
+        [f"{web}:1", "rate_limit"],
+    ]
+    done = run("check-config", written(tmp_path, "limit: {max_series: 10}\n"))
+    assert [line.split(": ")[2] for line in done.stderr.splitlines()] == [
+        "limit.max_series",
+        "nothing to push to; add remote_write or pushgateway (see ss-pusher sample-config)",
+    ]
+
+
+@pytest.mark.parametrize("command", [["agent"], ["once"], ["preview"], ["preview", "--explain"]])
+def test_a_privilege_that_a_configuration_takes_is_missed_by_the_name_of_its_file(
+    tmp_path: Path, command: list[str]
+) -> None:
+    needs.root()
+    file = written(tmp_path, "collect: {namespaces: [named]}\nremote_write: [{url: 'http://127.0.0.1:1/'}]\n")
+    without = (needs.command("setpriv"), "--bounding-set=-sys_admin", "--inh-caps=-sys_admin")
+    done = run(*command, "--config", file, prefix=without)
+    assert done.returncode == 2
+    assert (
+        f"ss-pusher: {file}: collect.namespaces: to enter other network namespaces takes CAP_SYS_ADMIN" in done.stderr
+    )
+    assert run("check-config", file, prefix=without).returncode == 0
 
 
 @pytest.mark.parametrize("command", ["agent", "once"])

@@ -20,10 +20,11 @@ NOTHING = Sockets.none({})
 
 @dataclass
 class Scripted:
-    """A reader that gives sockets with these cookies, and fails as often as it is told."""
+    """A reader that gives sockets with these cookies, and fails in a dump or in telling of closes as often as told."""
 
     cookies: list[int]
     failures: int = 0
+    silences: int = 0
     taken: list[str] = field(default_factory=list)
 
     def dump(self) -> Sockets:
@@ -35,6 +36,9 @@ class Scripted:
 
     def closed(self) -> tuple[Sockets, bool]:
         self.taken.append("closed")
+        if self.silences:
+            self.silences -= 1
+            raise CollectError("scripted")
         return self.sockets(), True
 
     def close(self) -> None:
@@ -151,6 +155,31 @@ def test_one_that_is_there_and_cannot_be_read_fails_the_tick_and_is_entered_anew
     assert not namespaces.closed()[1]  # what the first reader had heard is lost
     namespaces.dump()
     assert namespaces.closed()[1]
+
+
+def test_when_one_cannot_tell_what_closed_what_the_others_told_is_lost_and_said_to_be(host: Host) -> None:
+    scene = Scene(lambda _: Scripted([1]))
+    namespaces = scene.read("self", "named")
+    scene.readers[host.name][0].silences = 1
+    namespaces.dump()
+    with pytest.raises(CollectError):
+        namespaces.closed()
+    namespaces.dump()
+    assert not namespaces.closed()[1]
+    namespaces.dump()
+    assert namespaces.closed()[1]
+
+
+def test_what_was_opened_is_closed_when_one_refuses(host: Host) -> None:
+    def refuse(namespace: Namespace) -> Scripted:
+        if namespace.name == host.name:
+            raise CollectError("scripted")
+        return Scripted([1])
+
+    scene = Scene(refuse)
+    with pytest.raises(CollectError):
+        scene.read("self", "named")
+    assert scene.readers[""][0].taken == ["close"]
 
 
 def test_the_own_one_fails_the_tick_and_keeps_its_reader() -> None:

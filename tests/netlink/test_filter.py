@@ -18,7 +18,7 @@ from ss_pusher.attribute.attributor import Attributor
 from ss_pusher.attribute.cgroup import mount_point
 from ss_pusher.model import AddressFamily, Direction, Rule, Sockets, TcpState
 from ss_pusher.netlink import filter as netlink_filter
-from ss_pusher.netlink.filter import MAX_BYTES, Known, compile_rules, explain
+from ss_pusher.netlink.filter import MAX_BYTES, Known, compile_rules
 from ss_pusher.patterns import matches
 from tests import hosts, needs
 from tests.hosts import Host
@@ -63,8 +63,9 @@ def cookies(sockets: Sockets) -> set[int]:
     return set(sockets.cookie.tolist())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def scene() -> Iterator[Scene]:
+    """Anew for each test, but one for all its examples: a socket in TIME_WAIT is there for 60 seconds only."""
     with hosts.single() as host, population(host) as sockets:
         attributor = Attributor(interfaces=lambda _: [(1, "lo"), (7, "eth0")])
         attributor.observe(sockets, "blue")
@@ -138,7 +139,11 @@ def with_end(rules: st.SearchStrategy[Rule]) -> st.SearchStrategy[list[Rule]]:
 
 rules = with_end(rules_of(conditions))
 
-thorough = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+thorough = settings(
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 
 
 @thorough
@@ -314,14 +319,14 @@ def test_each_rule_is_said_to_be_decided_where_it_is() -> None:
         Rule(keeps=False),
         Rule(keeps=True, local_ports=((80, 80),)),
     ]
-    assert explain(rules, ANYWHERE) == [
+    assert compile_rules(rules, ANYWHERE).places == (
         "kernel",
         "kernel",
         "after the read",
         "kernel as far as service_ports can tell, then after the read: service_ports, units",
         "kernel",
         "after the read",
-    ]
+    )
 
 
 def test_marks_are_given_to_the_kernel_only_with_the_privilege_that_it_asks_for() -> None:

@@ -22,9 +22,11 @@ def process_of_its_own() -> Iterator[int]:
     command = [needs.command("unshare"), "--net", needs.command("sleep"), "infinity"]
     with subprocess.Popen(command) as process:
         namespace = Path(f"/proc/{process.pid}/ns/net")
-        wait_for(lambda: namespace.stat().st_ino != own().inode, "the process has its namespace")
-        yield namespace.stat().st_ino
-        process.kill()
+        try:
+            wait_for(lambda: namespace.stat().st_ino != own().inode, "the process has its namespace")
+            yield namespace.stat().st_ino
+        finally:
+            process.kill()
 
 
 def test_the_own_one_has_no_name() -> None:
@@ -51,9 +53,11 @@ def test_all_are_those_that_processes_live_in_each_once(host: Host) -> None:
 def test_one_that_is_named_and_lived_in_has_its_name(host: Host) -> None:
     with subprocess.Popen(host.command(needs.command("sleep"), "infinity")) as process:
         namespace = Path(f"/proc/{process.pid}/ns/net")
-        wait_for(lambda: namespace.stat().st_ino != own().inode, "the process is in the namespace")
-        found = [one.name for one in find(["named", "all", "self"], own()) if one.inode == namespace.stat().st_ino]
-        process.kill()
+        try:
+            wait_for(lambda: namespace.stat().st_ino != own().inode, "the process is in the namespace")
+            found = [one.name for one in find(["named", "all", "self"], own()) if one.inode == namespace.stat().st_ino]
+        finally:
+            process.kill()
     assert found == [host.name]
 
 

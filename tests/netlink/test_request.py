@@ -39,8 +39,8 @@ def test_reading_sockets_does_not_pay_for_the_import_of_pyroute2() -> None:
 
 
 def test_constants_are_those_of_pyroute2() -> None:
-    from pyroute2 import netlink  # noqa: PLC0415 - it costs half a second, for this test only
-    from pyroute2.netlink import diag  # noqa: PLC0415
+    from pyroute2 import netlink  # noqa: PLC0415 - it costs half a second, for two tests only
+    from pyroute2.netlink import diag  # noqa: PLC0415 - the same
 
     for name in ("NLM_F_REQUEST", "NLM_F_DUMP", "NLM_F_DUMP_INTR", "NLMSG_NOOP", "NLMSG_ERROR", "NLMSG_DONE"):
         assert getattr(wire, name) == getattr(netlink, name)
@@ -54,7 +54,7 @@ def test_constants_are_those_of_pyroute2() -> None:
 
 
 def test_the_message_is_laid_out_as_in_pyroute2() -> None:
-    from pyroute2.netlink import diag  # noqa: PLC0415
+    from pyroute2.netlink import diag  # noqa: PLC0415 - it costs half a second, for two tests only
 
     for name, form in diag.inet_diag_msg.fields:
         ours = _RENAMED.get(name, name.removeprefix("idiag_"))

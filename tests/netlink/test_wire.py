@@ -124,6 +124,19 @@ def test_columns_grow_while_a_dump_is_read() -> None:
     assert oracle.rows_of(whole.sockets()) == rows * 100
 
 
+@pytest.mark.parametrize(
+    "data", [*CAPTURES.values(), *(with_tcp_info_of(ESTABLISHED * 3, size) for size in (280, 192))]
+)
+def test_a_buffer_is_not_written_to_and_can_be_used_again(data: bytes) -> None:
+    buffer = padded(data)
+    buffer.flags.writeable = False
+    whole = columns.Columns(ALL)
+    wire.append(whole, buffer, len(data))
+    buffer.flags.writeable = True
+    buffer[:] = 0xFF
+    assert oracle.rows_of(whole.sockets()) == oracle.decode(data)[0]
+
+
 @pytest.mark.parametrize("kinds", [1, 2, 30])
 def test_many_sockets_are_decoded_as_by_the_slow_decoder(kinds: int) -> None:
     some = split(PRIVILEGED)[:kinds]
