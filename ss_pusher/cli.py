@@ -91,14 +91,14 @@ def _refuse(options: argparse.Namespace, code: Exit, *reasons: str) -> Exit:
 
 
 def _agent(options: argparse.Namespace) -> int:
-    from ss_pusher.stop import stop_on_signals
+    from ss_pusher.stop import leave, stop_on_signals
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     with stop_on_signals() as stop:  # before the rest is loaded, which takes a while
         from ss_pusher.app import commands
 
         commands.agent(options.config, stop, options.expose)
-    return Exit.DONE
+    leave(Exit.DONE)
 
 
 def _once(options: argparse.Namespace) -> int:

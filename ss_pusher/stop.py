@@ -1,11 +1,13 @@
-"""How a command that runs on is told to end. It imports next to nothing: it stands before the rest is loaded."""
+"""How a command that runs on is told to end, and ends. It imports little: it stands before the rest is loaded."""
 
+import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from types import FrameType
-from typing import Final
+from typing import Final, NoReturn
 
 _STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -56,3 +58,15 @@ def stop_on_signals() -> Iterator[StopSignal]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def leave(code: int) -> NoReturn:
+    """End this process, whatever its threads are at: who had the time to end has ended.
+
+    Python's own end would first end each of them where it is, and if that is in C++, abort all of the process (before
+    3.14).
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(code)

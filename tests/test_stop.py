@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 
 from ss_pusher.receiver import Receiver
 from ss_pusher.stop import stop_on_signals
-from tests.command import run, running, written
+from tests.command import PATIENCE, run, running, written
 from tests.send.scripted import Peer, scripted
 
 
@@ -77,3 +79,22 @@ def test_who_is_told_to_end_while_it_loads_still_reads_and_pushes(tmp_path: Path
         done = run("agent", "--config", config, PYTHONPATH=str(tmp_path))
         assert done.returncode == 0, done.stderr
         assert len(receiver.requests) >= 1
+
+
+STUCK = """
+import sys, threading
+from ss_pusher import cli
+from ss_pusher.app import commands
+def stuck(*_arguments):
+    threading.Thread(target=threading.Event().wait).start()
+    print("done", end="")
+commands.agent = stuck
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def test_no_thread_of_the_agent_changes_how_it_ends() -> None:
+    """Python would wait for this one, and aborts where one is in C++ when its end begins."""
+    script = [sys.executable, "-c", STUCK, "agent", "--config", "any"]
+    done = subprocess.run(script, timeout=PATIENCE, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "done")

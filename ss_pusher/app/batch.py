@@ -17,13 +17,14 @@ from ss_pusher.batch.sockets import JobSockets
 from ss_pusher.clock import Clock
 from ss_pusher.config import Config
 from ss_pusher.errors import SsPusherError
+from ss_pusher.loop import LATE_EVENTS
 from ss_pusher.model import Block, HistogramBlock, Snapshot
 from ss_pusher.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 
-LATE_EVENTS: Final = 0.03
-"""Seconds in which the kernel has announced the end of the sockets of a process that has just ended."""
+_LATER_EVENTS: Final = 0.15
+"""Seconds in which it has done so on a busy host; so long is waited only for flows that were seen before."""
 _BEFORE_THE_END: Final = 0.1
 
 OwnMetrics: TypeAlias = tuple[tuple[Block, ...], tuple[HistogramBlock, ...]]
@@ -115,11 +116,10 @@ class Session:
             self._looking.set()
             self._poll(watch)
             watch.tick()
-            heard_by = self._clock.monotonic() + LATE_EVENTS
+            ended = self._clock.monotonic()
             with suppress(SsPusherError):  # said when it is pushed
                 self._open()
-            time.sleep(max(heard_by - self._clock.monotonic(), 0))
-            watch.tick()
+            self._hear(watch, ended)
         finally:
             watch.close()
 
@@ -136,6 +136,14 @@ class Session:
                 watch.tick()
             elif watch.look(anyway=pace.is_time_to_look()):
                 pace.looked()
+
+    def _hear(self, watch: Watch, ended: float) -> None:
+        """Wait until the kernel has announced the end of the job's sockets, and read what it told of them."""
+        self._clock.sleep(max(ended + LATE_EVENTS - self._clock.monotonic(), 0))
+        watch.tick()
+        while watch.awaited() and self._clock.monotonic() < ended + _LATER_EVENTS:
+            self._clock.sleep(LATE_EVENTS)
+            watch.tick()
 
     def _push(self, deadline: float) -> None:
         time_ms = self._show()

@@ -15,10 +15,13 @@ from typing import Any, Final, Self
 
 from prometheus_client import CollectorRegistry
 
+from ss_pusher import metrics
 from ss_pusher.app.batch import OwnMetrics, Session
 from ss_pusher.app.job_config import config_of, for_job, label_problem, presentable
+from ss_pusher.app.plan import PRESETS
 from ss_pusher.attribute.process import socket_inodes
 from ss_pusher.batch import outcome, registry
+from ss_pusher.batch.asked import Asked
 from ss_pusher.batch.outcome import Outcome
 from ss_pusher.batch.process import SIGNALLED
 from ss_pusher.batch.sockets import JobSockets
@@ -102,7 +105,7 @@ class Job:
             JobSockets(tree, opened, list),
             interval=self._seconds(),
             baseline=True,
-            own=partial(self._own, config),
+            own=partial(self._own, config, Asked(partial(self._registry_blocks, config))),
             used=time.thread_time,  # the rest of the process is the job
         )
 
@@ -140,15 +143,27 @@ class Job:
             self._warn(f"it goes without a label: {problem}")
         return for_job(config, self.name, {label: given[label] for label in given.keys() - problems.keys()})
 
-    def _own(self, config: Config, ended: Outcome | None, began_ms: int) -> OwnMetrics:
+    def _own(self, config: Config, registered: Asked[OwnMetrics], ended: Outcome | None, _began_ms: int) -> OwnMetrics:
         blocks = tuple(outcome.blocks(self._began, ended))
         if "registry" not in vars(self):
             return blocks, ()
+        told = registered.answer(config.shutdown_deadline / 2)  # the rest is for the push
+        if told is None:
+            self._warn("its registry did not answer in time, and what is pushed goes without it")
+            return blocks, ()
+        others, histograms = told
+        return (*blocks, *others), histograms
+
+    def _registry_blocks(self, config: Config) -> OwnMetrics:
         configured = self._config(config)
         keys = (section.grouping_key for section in configured.pushgateway)
-        taken = frozenset().union(configured.external_labels, *keys)
-        others, histograms = registry.blocks(self._registered(), began_ms, labels_taken=taken, warn=self._warn)
-        return (*blocks, *others), histograms
+        return registry.blocks(
+            self._registered(),
+            int(self._began * 1000),
+            labels_taken=frozenset().union(configured.external_labels, *keys),
+            names_taken=metrics.chosen(PRESETS[config.metrics.preset], config.metrics.include, config.metrics.exclude),
+            warn=self._warn,
+        )
 
     def _registered(self) -> Iterator[Any]:
         try:

@@ -72,6 +72,10 @@ class Watch:
         """Read everything. What goes wrong is logged, and the next tick may do better."""
         self._loop.once()
 
+    def awaited(self) -> int:
+        """How many of the job's flows are gone, while the kernel has not announced their end yet."""
+        return self._agent.pipeline.ledger.awaited()
+
     def unattributed(self) -> int | None:
         """How many connections closed of which it is unknown whose they were; None if nobody listens for that."""
         return self._collect.sockets.unseen.count if self._hears_closes else None

@@ -17,9 +17,9 @@ LAST_LOOK: Final = 3.0
 TICKS: Final = 10.0
 """Between two ticks, which tell what was seen, and take five times as long as a look."""
 _RARER: Final = 1.2
-SHARE: Final = 0.007
+SHARE: Final = 0.0075
 """Of a core, while the job runs; with what is not counted here it is about a hundredth (measured)."""
-BURST: Final = 0.01
+BURST: Final = 0.015
 """Seconds of CPU time that the first looks may take beyond that."""
 SAVED: Final = 0.1
 """The most that is saved for later where less was taken than might be."""
@@ -53,25 +53,27 @@ class Pace:
         self._used_before = used()
         self._asked_at = clock()
         self._credit = BURST
+        self._price = 0.0
         self._pause = FIRST
         self._looks: Final = _Rarely(FIRST_LOOK, LAST_LOOK, self._asked_at)
         self._ticks: Final = _Rarely(TICKS, TICKS, self._asked_at)
 
     def next(self) -> float:
-        """Seconds until the next wake."""
+        """Seconds until the next wake: not before another look is paid for, since the job may end right after it."""
         used, now = self._used(), self._clock()
         self._credit += SHARE * (now - self._asked_at) - (used - self._used_before)
         self._credit = min(self._credit, SAVED)
         self._used_before, self._asked_at = used, now
         pause, self._pause = self._pause, min(self._pause * SLOWER, LAST)
-        return max(pause, -self._credit / SHARE)
+        return max(pause, (self._price - self._credit) / SHARE)
 
     def is_time_to_look(self) -> bool:
         """Whether this wake is for a look even if no connection was opened."""
         return self._looks.is_due(self._clock())
 
     def looked(self) -> None:
-        """There was a look, so that none is needed for a while."""
+        """There was a look since the last pause, so that none is needed for a while."""
+        self._price = min(self._used() - self._used_before, SAVED)
         self._looks.put_off(self._clock())
 
     def is_time_to_tick(self) -> bool:

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple, NoReturn, Self, TypeAlias
 
@@ -30,7 +30,9 @@ SIGNALLED: Final = 128
 """Exit codes as shells have them: bash(1), "EXIT STATUS"."""
 
 _PR_SET_CHILD_SUBREAPER: Final = 36  # Linux include/uapi/linux/prctl.h
+_PR_SET_DUMPABLE: Final = 4
 _SI_KERNEL: Final = 0x80  # Linux include/uapi/asm-generic/siginfo.h
+_KEYS: Final = (signal.SIGINT, signal.SIGQUIT)  # that end the job and its wrapper alike: termios(3)
 _TERMINALS: Final = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGHUP)
 _STREAMS: Final = 3
 _FIRST_BYTES: Final = 80  # in which bash looks for a NUL, too
@@ -46,6 +48,8 @@ class Ended(NamedTuple):
     exit_code: int
     max_resident_bytes: int = 0
     cpu_seconds: float = 0.0
+    key: int = 0
+    """The signal that ended it, if that came from the keyboard and so to this process too; else 0."""
 
 
 class Job:
@@ -56,7 +60,7 @@ class Job:
 
     def wait(self) -> Ended:
         """Forward signals and reap whoever ends, until the job does. To be called on the main thread."""
-        resident, cpu = 0, 0.0
+        resident, cpu, keys = 0, 0.0, set[int]()
         while True:
             for pid, status, used in _changed():
                 if os.WIFSTOPPED(status):
@@ -67,9 +71,13 @@ class Job:
                 cpu += used.ru_utime + used.ru_stime
                 if pid == self.pid:
                     code = os.waitstatus_to_exitcode(status)
-                    return Ended(code if code >= 0 else SIGNALLED - code, resident, cpu)
+                    if code >= 0:
+                        return Ended(code, resident, cpu)
+                    return Ended(SIGNALLED - code, resident, cpu, -code if _was_typed(-code, keys) else 0)
             received = signal.sigwaitinfo({*FORWARDED, signal.SIGCHLD})
-            if received.si_signo != signal.SIGCHLD and not _concerns_us_alone(received):
+            if _concerns_us_alone(received):
+                keys.add(received.si_signo)
+            elif received.si_signo != signal.SIGCHLD:
                 with suppress(ProcessLookupError):
                     os.kill(self.pid, received.si_signo)
 
@@ -150,6 +158,19 @@ class Waiting:
     def _close(self) -> None:
         os.close(self._go)
         os.close(self._failed)
+
+
+def die_alike(ended: Ended) -> None:
+    """If a key ended the job, let its signal end this process too; PID 1 cannot die of its own signal, and returns.
+
+    A shell whose loop was interrupted goes on with the next round, unless the signal killed what it waits for too:
+    bash(1), "SIGNALS".
+    """
+    if ended.key:
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)  # the core would be ours, and not the job's
+        signal.signal(ended.key, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {ended.key})
+        os.kill(os.getpid(), ended.key)
 
 
 def open_closed_streams() -> None:
@@ -244,3 +265,14 @@ def _concerns_us_alone(received: signal.struct_siginfo) -> bool:
     if received.si_code != _SI_KERNEL or (received.si_signo == signal.SIGHUP and os.getsid(0) == os.getpid()):
         return False
     return received.si_signo in (*_TERMINALS, signal.SIGXCPU)
+
+
+def _was_typed(number: int, keys: Collection[int]) -> bool:
+    """Whether the signal that killed the job came from the keyboard; `keys` are those that did and were taken.
+
+    The kernel gives it to all of the group before anybody can end of it, so ours may not have been taken yet.
+    """
+    if number not in _KEYS or number in keys:
+        return number in _KEYS
+    pending = signal.sigtimedwait({number}, 0)
+    return pending is not None and _concerns_us_alone(pending)

@@ -71,13 +71,18 @@ class Registry(CollectorRegistry):
 
 
 def blocks(
-    metrics: Iterable[Any], start_ms: int, *, labels_taken: Collection[str] = (), warn: Warn = logger.warning
+    metrics: Iterable[Any],
+    start_ms: int,
+    *,
+    labels_taken: Collection[str] = (),
+    names_taken: Collection[str] = (),
+    warn: Warn = logger.warning,
 ) -> tuple[tuple[Block, ...], tuple[HistogramBlock, ...]]:
     """What a registry's `collect` gives. A summary's sum and count become counters, what has no type a gauge.
 
-    `start_ms` is when the counters began. Names that are `RESERVED` are left out, and the times of samples, which a
-    Pushgateway refuses. A label that is among `labels_taken` gets the prefix exported_, as with Prometheus'
-    honor_labels: false. What clashes with a metric before it is left out, and `warn` is told.
+    `start_ms` is when the counters began. Names that are `RESERVED` or among `names_taken` are left out, and the times
+    of samples, which a Pushgateway refuses. A label that is among `labels_taken` gets the prefix exported_, as with
+    Prometheus' honor_labels: false. What clashes with a metric before it is left out, and `warn` is told.
     """
     plain: list[Block] = []
     histograms: list[HistogramBlock] = []
@@ -89,6 +94,8 @@ def blocks(
             warn(f"metric {getattr(metric, 'name', metric)} is left out: {error!r}")
             continue
         for family, block in found:
+            if family.name in names_taken:
+                continue
             if other := claims.clash(family, block.labels):
                 warn(f"metric {family.name} is left out: it clashes with {other}, which its registry has too")
             elif isinstance(block, HistogramBlock):

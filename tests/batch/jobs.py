@@ -109,19 +109,67 @@ def _read(sock: socket.socket) -> None:
             pass
 
 
-TALK: Final = """
-import socket, sys, time
-address, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+SEEN: Final = """
+import os, re, time
+def watchers(process):
+    found = []
+    while not found and process > 1:
+        for descriptor in os.scandir(f"/proc/{process}/fd"):
+            try:
+                found.append(os.readlink(descriptor.path))
+            except OSError:
+                pass
+        found = [path.removesuffix("/net/snmp") for path in found if re.search("/task/[0-9]+/net/snmp$", path)]
+        with open(f"/proc/{process}/status") as status:
+            process = int(re.search("PPid:\\t([0-9]+)", status.read())[1])
+    return found
+def wakes(thread):
+    with open(f"{thread}/status") as status:
+        return int(re.search("\\nvoluntary_ctxt_switches:\\t([0-9]+)", status.read())[1])
+def wait_until_seen(process):
+    deadline = time.monotonic() + 60
+    enough = {}
+    while not enough or any(wakes(thread) < number for thread, number in enough.items()):
+        enough = enough or {thread: wakes(thread) + 5 for thread in watchers(process)}
+        assert time.monotonic() < deadline, f"nobody looks: {enough}"
+        time.sleep(0.005)
+"""
+"""For jobs: `wait_until_seen` returns once a process, or the nearest above it that watches, has looked at sockets.
+
+The thread that does so keeps the counters of its network namespace open. It waits before each look and hardly ever
+else, and after two waits it has looked; three are in reserve.
+"""
+
+TALK: Final = (
+    SEEN
+    + """
+import socket, sys
+address, port, count, watcher = sys.argv[1], *map(int, sys.argv[2:])
 with socket.create_connection((address, port)) as connection:
     connection.sendall(bytes(count))
-    time.sleep(float(sys.argv[4]))
+    if watcher >= 0:
+        wait_until_seen(watcher or os.getpid())
 """
-"""Sends so many bytes over one connection, and keeps it open for a while."""
+)
+"""Sends so many bytes over one connection, and keeps it open until it was seen."""
+NOBODY: Final = -1
+"""Who need not see it."""
 
 
-def talk(port: int, count: int, seconds: float = 0.8, address: str = "127.0.0.1") -> list[str]:
-    """A job that sends so many bytes over one connection, and is then silent for so long."""
-    return python(TALK, address, port, count, seconds)
+def talk(port: int, count: int, *, address: str = "127.0.0.1", watcher: int = 0) -> list[str]:
+    """A job that sends so many bytes over one connection, and closes it once its watcher, or this process, saw it."""
+    return python(TALK, address, port, count, watcher)
+
+
+WAITS: Final = """
+import pathlib, socket, sys, time
+with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as connection:
+    connection.sendall(bytes(1000))
+    while not pathlib.Path(sys.argv[2]).exists():
+        time.sleep(0.02)
+    connection.sendall(bytes(500))
+"""
+"""Sends 1000 bytes to a port, and 500 more once there is a file of this name."""
 
 
 def without_cgroups() -> list[str]:

@@ -14,7 +14,7 @@ import yaml
 
 from ss_pusher.batch.outcome import FAMILIES
 from tests import command, needs, servers
-from tests.batch.jobs import GROUP, peer, sent, settings, talk, value
+from tests.batch.jobs import GROUP, NOBODY, peer, sent, settings, talk, value
 from tests.end_to_end.relay import relay
 from tests.hosts import Host
 from tests.servers import labels
@@ -131,7 +131,7 @@ def test_kubernetes(pushgateway: servers.Pushgateway, tmp_path: Path, host: Host
         arguments = [place.here(argument) for argument in sidecar["args"]]
         with command.running(tmp_path, *arguments, prefix=host.command()) as agent, peer(listen) as ours:
             agent.wait_for(pushgateway.groups, "the sidecar has looked once")
-            subprocess.run(host.command(*talk(ours.port, 999, 0.1)), check=True, timeout=30)
+            subprocess.run(host.command(*talk(ours.port, 999, watcher=NOBODY)), check=True, timeout=30)
             assert agent.stop(signal.SIGTERM) == 0
             assert sent(pushgateway, "ss_pusher", ours.port) == 999
 

@@ -14,6 +14,9 @@ from tests import command, needs, servers
 from tests.attribute.cgroups import new_cgroup
 from tests.batch.jobs import (
     OUTCOME,
+    SEEN,
+    TALK,
+    WAITS,
     peer,
     python,
     run,
@@ -48,9 +51,9 @@ def test_the_jobs_flows_are_told_to_the_byte_and_nobody_elses(
             tmp_path, "run", "--config", config, "--job", "j", "--", *job, prefix=prefix(way)
         ) as wrapper:
             wait_for(lambda: ours.opened, "the job talks")
-            beside = subprocess.Popen(talk(others.port, 777, 0.1))
+            beside = subprocess.Popen(talk(others.port, 777, watcher=wrapper.process.pid))
             assert beside.wait(20) == 0
-            assert wrapper.process.wait(20) == 0
+            assert wrapper.process.wait(command.PATIENCE) == 0
         assert sent(pushgateway, "j", ours.port) == 54_321
         assert sent(pushgateway, "j", others.port) is None
     names = {dict(key)["__name__"] for key in pushgateway.metrics() if ("job", "j") in key}
@@ -73,14 +76,17 @@ def test_among_very_many_sockets_only_the_jobs_are_told(pushgateway: servers.Pus
 
 
 FAMILY = """
-import os, subprocess, sys, time
+import os, subprocess, sys
 talk, port = sys.argv[1], sys.argv[2]
+running, held = os.pipe()
 def start(count, *prefix):
-    return subprocess.Popen([*prefix, sys.executable, "-c", talk, "127.0.0.1", port, str(count), "0.7"])
+    argv = [*prefix, sys.executable, "-c", talk, "127.0.0.1", port, str(count), "0"]
+    return subprocess.Popen(argv, pass_fds=[held])
 children = [start(1000), start(20000)]
 # The first child ends at once, so that the second is nobody's: init's, or whoever reaps in its place.
 children.append(start(300000, "setsid", "--fork"))
-time.sleep(1.2)
+os.close(held)
+os.read(running, 1)
 for child in children:
     child.wait()
 """
@@ -89,20 +95,23 @@ for child in children:
 @pytest.mark.parametrize("way", WAYS)
 def test_children_and_orphans_are_the_jobs_too(pushgateway: servers.Pushgateway, tmp_path: Path, way: str) -> None:
     with peer() as ours:
-        job = python(FAMILY, talk(0, 0)[2], ours.port)
+        job = python(FAMILY, TALK, ours.port)
         config = settings(tmp_path, pushgateway.url)
         result = command.run("run", "--config", config, "--job", "j", "--", *job, prefix=prefix(way))
         assert result.returncode == 0, result.stderr
         assert sent(pushgateway, "j", ours.port) == 321_000
 
 
-INHERITED = """
-import os, socket, sys, time
+INHERITED = (
+    SEEN
+    + """
+import socket, sys
 os.write(int(sys.argv[2]), bytes(700))
 with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as connection:
     connection.sendall(bytes(50))
-    time.sleep(0.8)
+    wait_until_seen(os.getpid())
 """
+)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -122,12 +131,14 @@ def test_alone_in_a_cgroup_the_wrapper_does_not_tell_its_own_pushes(
 ) -> None:
     with peer() as ours, new_cgroup(f"ss-pusher-test-{os.getpid()}") as directory:
         enter = ["sh", "-c", f'echo 0 > {directory}/cgroup.procs; exec "$@"', "sh"]
-        config, job = settings(tmp_path, pushgateway.url), talk(ours.port, 600, 1.5)
-        options = ["--job", "j", "--interval", "100ms"]
-        result = command.run("run", "--config", config, *options, "--", *job, prefix=enter)
-        assert result.returncode == 0, result.stderr
+        arguments = ["--config", settings(tmp_path, pushgateway.url), "--job", "j", "--interval", "100ms"]
+        job = python(WAITS, ours.port, tmp_path / "go")
+        with command.running(tmp_path, "run", *arguments, "--", *job, prefix=enter) as wrapper:
+            wrapper.wait_for(lambda: sent(pushgateway, "j", ours.port) == 1000, "a push meanwhile")
+            (tmp_path / "go").touch()
+            assert wrapper.process.wait(command.PATIENCE) == 0
         assert not list(directory.glob("ss-pusher-run-*"))
-        assert sent(pushgateway, "j", ours.port) == 600
+        assert sent(pushgateway, "j", ours.port) == 1500
     ports = {dict(key).get("service_port") for key in pushgateway.metrics()}
     assert str(urlsplit(pushgateway.url).port) not in ports
 
@@ -144,6 +155,18 @@ def test_a_cgroup_that_was_made_is_removed(pushgateway: servers.Pushgateway, tmp
     assert not list(Path("/sys/fs/cgroup").glob(f"**/{name}"))
 
 
+IN_BASH = """
+id -u
+exec 3<>"/dev/tcp/127.0.0.1/$1"
+printf %04321d 0 >&3
+until thread=$(readlink "/proc/$PPID/fd/"* | sed -n 's:/net/snmp$::p'); [ "$thread" ]; do sleep 0.05; done
+wakes() { sed -n 's:^voluntary_ctxt_switches.::p' "$thread/status"; }
+enough=$(($(wakes) + 5))
+until [ "$(wakes)" -ge "$enough" ]; do sleep 0.05; done
+"""
+"""As `talk`, since this interpreter may lie where nobody may start it."""
+
+
 def test_nobody_may_watch_a_job_of_their_own(pushgateway: servers.Pushgateway) -> None:
     """Without any privilege: no cgroup can be made, so the process tree tells."""
     with peer() as ours, tempfile.TemporaryDirectory() as directory:
@@ -152,9 +175,7 @@ def test_nobody_may_watch_a_job_of_their_own(pushgateway: servers.Pushgateway) -
         Path(config).chmod(0o644)
         with socket.create_connection(("127.0.0.1", ours.port)) as others:
             others.sendall(bytes(777))
-            # In bash, since this interpreter may lie where nobody may start it.
-            script = f"id -u; exec 3<>/dev/tcp/127.0.0.1/{ours.port}; printf %04321d 0 >&3; sleep 0.5"
-            job = (needs.command("bash"), "-c", script)
+            job = (needs.command("bash"), "-c", IN_BASH, "bash", str(ours.port))
             result = command.run("run", "--config", config, "--job", "j", "--", *job, prefix=command.nobody())
         assert (result.returncode, result.stderr) == (0, "")
         assert result.stdout == ("65534\n" if os.geteuid() == 0 else f"{os.geteuid()}\n")

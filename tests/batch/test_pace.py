@@ -80,6 +80,27 @@ def test_looking_never_takes_more_than_its_share_and_the_burst(costs: list[float
         assert thread.used <= min(BURST + SHARE * idle, SAVED) + SHARE * (thread.now - idle) + 1e-6
 
 
+@given(st.floats(1e-4, BURST))
+def test_a_look_is_paid_for_before_so_that_the_job_may_end_right_after_it(cost: float) -> None:
+    thread = Thread()
+    pace = Pace(lambda: thread.used, lambda: thread.now)
+    for _ in range(50):
+        thread.now += pace.next()
+        thread.look(cost)
+        assert thread.used <= BURST + SHARE * thread.now + 1e-9
+        pace.looked()
+
+
+def test_a_look_that_is_dearer_than_what_can_be_saved_comes_all_the_same() -> None:
+    thread = Thread()
+    pace = Pace(lambda: thread.used, lambda: thread.now)
+    thread.look(5 * SAVED)
+    pace.looked()
+    assert pace.next() < (6 * SAVED) / SHARE
+    thread.now += 6 * SAVED / SHARE
+    assert pace.next() < 1
+
+
 def test_what_is_done_aside_is_not_taken_from_the_budget() -> None:
     thread = Thread()
     pace = Pace(lambda: thread.used, lambda: thread.now)

@@ -161,7 +161,7 @@ def test_a_job_may_be_stopped_and_continued(config: str, tmp_path: Path) -> None
         (tmp_path / "go").touch()
         assert job.process.poll() is None
         os.kill(pid, signal.SIGCONT)
-        assert job.process.wait(20) == 4
+        assert job.process.wait(command.PATIENCE) == 4
 
 
 # ---- a terminal -----------------------------------------------------------------------------------------------------
@@ -207,6 +207,45 @@ def test_an_interrupt_from_the_keyboard_reaches_the_job_once(config: str) -> Non
     code, shown = in_terminal(b"\x03", command.EXECUTABLE, "run", "--config", config, "--", *python(COUNT))
     assert "interrupts 1" in shown
     assert code == 0
+
+
+ROUND = 'test -e "$0" && exit; touch "$0"; echo ready; exec sleep 20'
+LOOP = """
+config=$1 seen=$2 round=$3
+for i in 1 2 3; do "$0" run --config "$config" -- sh -c "$round" "$seen"; echo "after $i"; done
+"""
+
+
+def test_an_interrupt_from_the_keyboard_ends_a_shells_loop_too(config: str, tmp_path: Path) -> None:
+    """Bash goes on unless what it waited for died of the signal."""
+    loop = [needs.command("bash"), "-c", LOOP, command.EXECUTABLE, config, str(tmp_path / "seen"), ROUND]
+    code, shown = in_terminal(b"\x03", *loop)
+    assert "after" not in shown
+    assert code == -signal.SIGINT
+
+
+@pytest.mark.parametrize(("key", "number"), [(b"\x03", signal.SIGINT), (b"\x1c", signal.SIGQUIT)])
+def test_a_key_that_ends_the_job_ends_the_wrapper_alike(
+    config: str, tmp_path: Path, key: bytes, number: signal.Signals
+) -> None:
+    """But the wrapper leaves no core."""
+    dumping = [needs.command("bash"), "-c", 'cd "$0" && ulimit -c unlimited; exec "$@"', str(tmp_path)]
+    job = ["sh", "-c", "ulimit -c 0; echo ready; exec sleep 20"]
+    assert in_terminal(key, *dumping, command.EXECUTABLE, "run", "--config", config, "--", *job)[0] == -number
+    assert not list(tmp_path.glob("core*"))
+
+
+SENT = """
+import os, signal
+print("ready", flush=True)
+os.read(0, 1)
+os.kill(os.getppid(), signal.SIGINT)
+signal.pause()
+"""
+
+
+def test_an_interrupt_that_somebody_sent_in_a_terminal_is_an_exit_code(config: str) -> None:
+    assert in_terminal(b"\n", command.EXECUTABLE, "run", "--config", config, "--", *python(SENT))[0] == 130
 
 
 SUSPENDED = {
@@ -296,6 +335,25 @@ def test_a_job_runs_though_nobody_can_watch_it(config: str) -> None:
     assert "j: exit code 5 after" in result.stderr
 
 
+STUCK = """
+import sys, threading
+from ss_pusher import cli
+from ss_pusher.app import run
+finish = run._finish
+def stuck(*arguments):
+    threading.Thread(target=threading.Event().wait).start()
+    finish(*arguments)
+run._finish = stuck
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def test_no_thread_of_the_wrapper_changes_how_it_ends(config: str) -> None:
+    """Python would wait for this one, and aborts where one is in C++ when its end begins."""
+    job = ["run", "--config", config, "--", "sh", "-c", "exit 5"]
+    assert subprocess.run(python(STUCK, *job), timeout=command.PATIENCE, check=False).returncode == 5
+
+
 RACE = """
 import os, sys
 from concurrent.futures import ThreadPoolExecutor
@@ -339,13 +397,19 @@ def test_as_pid_1_it_reaps_orphans(config: str) -> None:
     assert result.returncode == 41, result.stderr
 
 
+def test_as_pid_1_it_exits_though_the_keyboard_ended_the_job(config: str) -> None:
+    """Nothing that PID 1 sends itself ends it: pid_namespaces(7)."""
+    wrapper = [*as_pid_1(), command.EXECUTABLE, "run", "--config", config]
+    assert in_terminal(b"\x03", *wrapper, "--", "sh", "-c", "echo ready; exec sleep 20")[0] == 130
+
+
 def test_as_pid_1_it_passes_on_what_stops_a_container(config: str, tmp_path: Path) -> None:
     script = "trap 'exit 8' TERM; echo ready; while :; do sleep 0.05; done"
     with command.running(tmp_path, "run", "--config", config, "--", "sh", "-c", script, prefix=as_pid_1()) as job:
         job.wait_for(lambda: "ready" in job.said(), "the job began")
         (first,) = Path(f"/proc/{job.process.pid}/task/{job.process.pid}/children").read_text().split()
         os.kill(int(first), signal.SIGTERM)
-        assert job.process.wait(20) == 8
+        assert job.process.wait(command.PATIENCE) == 8
 
 
 # ---- what cannot be pushed ------------------------------------------------------------------------------------------
@@ -358,10 +422,11 @@ def silent(peer: Peer) -> None:
 
 def test_a_gateway_that_hangs_holds_the_job_no_longer_than_the_deadline(tmp_path: Path) -> None:
     with scripted(silent) as gateway:
-        config = command.written(tmp_path, f"{{shutdown_deadline: 2s, pushgateway: [{{url: '{gateway.url}'}}]}}")
+        patient = f"{{url: '{gateway.url}', timeout: 10m}}"
+        config = command.written(tmp_path, f"{{shutdown_deadline: 2s, pushgateway: [{patient}]}}")
         began = time.monotonic()
         assert run(config, "sh", "-c", "exit 3").returncode == 3
-        assert 1.5 < time.monotonic() - began < 2 + 8  # the deadline, and room for a busy machine
+        assert time.monotonic() - began > 1.5
     assert gateway.requests
 
 

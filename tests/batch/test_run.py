@@ -14,6 +14,7 @@ from tests.batch.jobs import (
     GROUP,
     OUTCOME,
     SETTINGS,
+    WAITS,
     peer,
     python,
     run,
@@ -147,19 +148,9 @@ def test_it_pushes_at_an_interval_and_then_the_end(pushgateway: servers.Pushgate
             assert value(pushgateway, "ss_pusher_job_start_time_seconds", job="j")
             assert value(pushgateway, "ss_pusher_job_exit_code", job="j") is None
             (tmp_path / "go").touch()
-            assert wrapper.process.wait(20) == 0
+            assert wrapper.process.wait(command.PATIENCE) == 0
         assert sent(pushgateway, "j", ours.port) == 1500
         assert value(pushgateway, "ss_pusher_job_exit_code", job="j") == 0
-
-
-WAITS = """
-import pathlib, socket, sys, time
-with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as connection:
-    connection.sendall(bytes(1000))
-    while not pathlib.Path(sys.argv[2]).exists():
-        time.sleep(0.02)
-    connection.sendall(bytes(500))
-"""
 
 
 MOVES_ON = """
@@ -185,7 +176,7 @@ def test_what_the_job_did_long_ago_is_told_in_the_end(pushgateway: servers.Pushg
         with command.running(tmp_path, "run", "--config", config, *options, "--", *job) as wrapper:
             wrapper.wait_for(lambda: sent(pushgateway, "j", first.port), "it ranks first")
             (tmp_path / "go").touch()
-            assert wrapper.process.wait(20) == 0
+            assert wrapper.process.wait(command.PATIENCE) == 0
         assert sent(pushgateway, "j", first.port) == 5000
 
 
@@ -268,15 +259,18 @@ def test_the_group_may_be_deleted_in_the_end_once_it_was_scraped(scraped: Scrape
 def test_what_could_not_be_sent_is_sent_by_the_next_run(tmp_path: Path) -> None:
     port = servers.free_port()
     text = f"""
-        shutdown_deadline: 1s
+        shutdown_deadline: 20s
         spool: {{directory: '{tmp_path / "spool"}'}}
-        remote_write: [{{name: far, url: 'http://127.0.0.1:{port}/api/v1/write'}}]
+        remote_write:
+          - name: far
+            url: 'http://127.0.0.1:{port}/api/v1/write'
+            queue_config: {{min_backoff: 1m, max_backoff: 1m}}
         """
     config = command.written(tmp_path, text)
     assert run(config, "sh", "-c", "exit 3", options=["--job", "first"]).returncode == 3
     with servers.prometheus(tmp_path) as prometheus:
         address = prometheus.url.removeprefix("http://")
-        later = command.written(tmp_path, text.replace(f"127.0.0.1:{port}", address).replace("1s", "20s"))
+        later = command.written(tmp_path, text.replace(f"127.0.0.1:{port}", address))
         assert run(later, "true", options=["--job", "second"]).returncode == 0
         told = {dict(key)["job"]: value for key, value in prometheus.query("ss_pusher_job_exit_code").items()}
     assert told == {"first": 3, "second": 0}

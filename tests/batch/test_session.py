@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,8 @@ from ss_pusher.batch.sockets import JobSockets
 from ss_pusher.batch.tree import ProcessTree
 from ss_pusher.config import parse
 from ss_pusher.model import Snapshot
-from tests.batch.jobs import peer, python, talk
+from tests.batch.jobs import NOBODY, peer, python, talk
+from tests.end_to_end.connections import announced
 from tests.hosts import Host
 from tests.waiting import wait_for
 
@@ -106,6 +108,36 @@ def test_what_was_on_its_way_when_the_job_ended_is_told_too() -> None:
         assert session.sent(port) == count
 
 
+def test_an_end_that_is_announced_late_is_waited_for() -> None:
+    session, held_back = Watched(), 3
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        session.start(5)
+        watch = session._watch
+        assert watch
+        wait_for(lambda: watch.snapshot, "the first tick")
+        closed, (nothing, _) = watch._collect.closed, watch._collect.closed()
+
+        def late() -> Any:
+            nonlocal held_back
+            held_back -= session._over.is_set()
+            return (nothing, True) if held_back >= 0 else closed()
+
+        watch._collect.closed = late  # type: ignore[method-assign]  # the kernel is busy
+        port = server.getsockname()[1]
+        with subprocess.Popen(python(HASTY, port), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as job:
+            connection, _ = server.accept()
+            wait_for(lambda: session.looked(port), "the connection was seen")
+            assert job.stdin
+            job.stdin.write(b"\n")
+            job.stdin.close()
+            received = 0
+            while piece := connection.recv(1 << 20):
+                received += len(piece)
+            connection.close()
+        session.finish(OUTCOME)
+    assert session.sent(port) == received > 0
+
+
 @pytest.mark.parametrize("others", [0, 3])
 def test_connections_that_are_never_seen_are_counted_as_unknown(host: Host, others: int) -> None:
     """A host of its own, where nobody else talks; both ends of each connection are its."""
@@ -118,9 +150,10 @@ def test_connections_that_are_never_seen_are_counted_as_unknown(host: Host, othe
             assert watch
             wait_for(lambda: watch.snapshot, "the first tick")
             watch.look = lambda **_: False  # type: ignore[method-assign]  # nobody looks between the ticks
-            for _ in range(others):
-                socket.create_connection(server.getsockname()).close()
-                server.accept()[0].close()
+            with announced(host, server.getsockname()[1], ends=2 * others):
+                for _ in range(others):
+                    socket.create_connection(server.getsockname()).close()
+                    server.accept()[0].close()
             session.finish(OUTCOME)
             return watch.unattributed()
 
@@ -133,7 +166,7 @@ def test_a_job_of_many_short_connections_is_told_or_counted_as_unknown() -> None
     with peer() as ours:
         session.start(5)
         for _ in range(3):
-            subprocess.run(talk(ours.port, 10, 0.0), check=True)
+            subprocess.run(talk(ours.port, 10, watcher=NOBODY), check=True)
         session.finish(OUTCOME)
         assert session._watch
         unknown = session._watch.unattributed()

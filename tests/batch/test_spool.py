@@ -12,10 +12,15 @@ from tests.waiting import wait_for
 
 CONFIG = """
 interval: 200ms
-shutdown_deadline: 1s
+shutdown_deadline: 20s
 spool: {{directory: '{spool}'}}
-remote_write: [{{name: far, url: '{url}', protobuf_message: prometheus.WriteRequest}}]
+remote_write:
+  - name: far
+    url: '{url}'
+    protobuf_message: prometheus.WriteRequest
+    queue_config: {{min_backoff: 1m, max_backoff: 1m}}
 """
+"""There is time for one push on the slowest host, and no second try in it."""
 OUTCOME = "ss_pusher_job_exit_code"
 
 
@@ -28,6 +33,8 @@ def told(requests: list[Received]) -> list[tuple[str, float, int]]:
     """The samples of the outcome in the order in which they came: job, exit code, time."""
     found = []
     for request in requests:
+        if request.method != "POST":
+            continue
         message: bytes = snappy.decompress(request.body)  # type: ignore[attr-defined,no-untyped-call] # python-snappy has no types
         for series in WriteRequest.FromString(message).timeseries:
             labels = {label.name: label.value for label in series.labels}

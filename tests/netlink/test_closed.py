@@ -3,6 +3,8 @@
 import errno
 import socket
 import struct
+import threading
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,9 +16,10 @@ import pytest
 from ss_pusher.errors import CollectError
 from ss_pusher.model import AddressFamily, TcpState
 from ss_pusher.netlink.batch import Batch, BatchReceiver
-from ss_pusher.netlink.closed import ClosedFlows
+from ss_pusher.netlink.closed import _SK_MEMINFO_RMEM_ALLOC, ClosedFlows, _memory
 from ss_pusher.netlink.dump import Dumper, open_diag_socket
 from ss_pusher.netlink.tcp_info import FIELDS
+from tests import needs
 from tests.hosts import Host
 from tests.netlink import oracle
 from tests.netlink.oracle import Row
@@ -26,6 +29,8 @@ from tests.waiting import wait_for
 NAMES: Final = ("bytes_sent", "bytes_retrans", "bytes_received", "bytes_acked", "segs_out", "segs_in", "rtt")
 WANTED: Final = tuple(FIELDS[name] for name in NAMES)
 EVENT: Final = 380
+SMALL: Final = 1 << 20
+"""A receive buffer from which events are taken at once."""
 
 
 def listening(
@@ -277,7 +282,7 @@ def test_what_the_kernel_dropped_is_counted_once(host: Host) -> None:
 
 def test_what_does_not_fit_our_buffer_is_counted(host: Host) -> None:
     def run() -> tuple[Taken, Taken]:
-        with listening(max_bytes=10 * EVENT) as closed:
+        with listening(max_bytes=10 * EVENT, receive_buffer=SMALL) as closed:
             ends = pairs(20)
             close(*ends)
             wait_for(lambda: closed._kept + closed._refused == len(ends), "all arrived")
@@ -291,6 +296,31 @@ def test_what_does_not_fit_our_buffer_is_counted(host: Host) -> None:
     first, second = host.call(run)
     assert (len(first.rows), first.lost) == (10, 30)
     assert (len(second.rows), second.lost) == (2, 0)
+
+
+def test_few_events_stay_in_a_large_buffer_until_they_are_taken(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    receive = BatchReceiver.receive
+    receivers = set()
+
+    def noted(receiver: BatchReceiver) -> Batch:
+        batch = receive(receiver)
+        if batch.received:
+            receivers.add(threading.current_thread().name)
+        return batch
+
+    def run() -> Taken:
+        monkeypatch.setattr(BatchReceiver, "receive", noted)
+        with listening() as closed:
+            close(*pairs(20))
+            waiting = partial(_memory, closed._socket, _SK_MEMINFO_RMEM_ALLOC)
+            wait_for(lambda: waiting() > 39 * 1024, "all arrived")
+            taken = Taken(closed)
+            taken.wait(40)
+            return taken
+
+    needs.root()  # else the buffer is a small one
+    assert host.call(run).lost == 0
+    assert "closed-flows" not in receivers
 
 
 def test_an_event_that_cannot_be_read_is_counted(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -338,18 +368,26 @@ def test_a_socket_that_announces_nothing_is_an_error_and_is_closed() -> None:
     assert local.fileno() == -1
 
 
-def test_a_failure_to_receive_is_told_by_every_take(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_to_receive_is_told_by_every_take_until_it_passes(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = Counter[str]()
+
     def fail(_: BatchReceiver) -> Batch:
+        failed[threading.current_thread().name] += 1
         raise OSError(errno.EIO, "")
 
     def run() -> None:
-        with listening() as closed:
+        with listening(receive_buffer=SMALL) as closed:
             monkeypatch.setattr(BatchReceiver, "receive", fail)
             close(*pair())
-            closed._thread.join(10)
-            monkeypatch.undo()
+            wait_for(lambda: failed["closed-flows"], "the thread has met it")
             for _ in range(2):
                 with pytest.raises(CollectError, match=r"cannot be received: .*EIO"):
                     closed.take()
+            monkeypatch.undo()
+            taken = Taken(closed)
+            taken.wait(2)
+            assert taken.lost == 0
 
     host.call(run)
