@@ -1,6 +1,7 @@
 """Time: where it comes from, and the time that each tick bears, whatever becomes of the clock."""
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,17 +10,56 @@ from typing import Final, Literal, NamedTuple
 logger = logging.getLogger(__name__)
 
 PATIENCE_MS: Final = 600_000
-"""A clock that was set back by less is waited for; one that was set back further is believed."""
+"""A clock that was set back by less is waited for; one that was set back further is believed.
+
+For so long, too, a clock that leapt forward makes nothing older, see `PatientClock`.
+"""
 _NEWS_MS: Final = 1000
+
+
+def _boottime() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Where time comes from. `wall` is Unix time and may be set; `monotonic` never goes back. All in seconds."""
+    """Where time comes from, all in seconds. `wall` is Unix time and may be set; `monotonic` never goes back.
+
+    While the host is suspended `monotonic` stands still and `boottime` goes on, clock_gettime(2).
+    """
 
     wall: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    boottime: Callable[[], float] = _boottime
+
+
+class PatientClock:
+    """Unix seconds by which what waits gets old; minus infinity while none can be believed. For one thread at a time.
+
+    A wall clock that leaps forward is believed once it has said so for `PATIENCE_MS` of the monotonic clock: what was
+    dropped for a moment of wrong time would not come back. One that goes back is believed at once, since that drops
+    nothing.
+    """
+
+    def __init__(self, clock: Clock, *, believed: bool) -> None:
+        """`believed` is whether the wall clock can be now; else it is as one that has just leapt, see `clock_sync`."""
+        self._clock: Final = clock
+        self._ahead = clock.wall() - clock.monotonic() if believed else -math.inf  # as is believed
+        self._leapt: tuple[float, float] | None = None  # when by the monotonic clock, and the least ahead of it since
+
+    def __call__(self) -> float:
+        """The time; asking is what makes it notice a leap."""
+        monotonic = self._clock.monotonic()
+        ahead = self._clock.wall() - monotonic
+        if ahead - self._ahead <= _NEWS_MS / 1000:
+            self._ahead, self._leapt = ahead, None
+            return monotonic + ahead
+        since, least = self._leapt or (monotonic, ahead)
+        self._leapt = since, min(least, ahead)
+        if monotonic - since >= PATIENCE_MS / 1000:
+            self._ahead, self._leapt = self._leapt[1], None
+        return monotonic + self._ahead
 
 
 class Moment(NamedTuple):

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol
@@ -14,6 +15,13 @@ logger = logging.getLogger(__name__)
 
 LATE_EVENTS: Final = 0.03
 """Seconds in which the kernel has announced the end of the sockets of a process that has just ended."""
+
+REMIND_AFTER: Final = 3600.0
+"""Seconds after which it is said again that ticks fail."""
+CALM_AFTER: Final = 600.0
+"""Seconds without a failure until it is said that ticks succeed which failed now and then."""
+_MOST_REASONS: Final = 5
+"""How many reasons are said in an hour."""
 
 
 class Stages:
@@ -44,6 +52,42 @@ class Stop(Protocol):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it is, or `timeout` seconds: whether it is."""
+
+
+class _TickLog:
+    """One line when ticks begin to fail, or to fail differently, one when they succeed again, and at most one an hour.
+
+    Of ticks that fail now and then it is not said that all is well until they have succeeded for a while.
+    """
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic: Final = monotonic
+        self._said_at: dict[str, float] = {}  # by the reason without its numbers
+        self._failed_at = 0.0
+        self._recovered_at = -math.inf
+        self._unsteady = False
+
+    def failed(self, error: Exception) -> None:
+        """A tick failed."""
+        now = self._failed_at = self._monotonic()
+        reason = re.sub(r"\d+", "", repr(error))
+        said = {each: at for each, at in self._said_at.items() if now - at < REMIND_AFTER}
+        if reason not in said and len(said) < _MOST_REASONS:
+            how = "still fails" if reason in self._said_at else "failed"
+            trace = None if isinstance(error, CollectError) else error
+            logger.error("tick %s, nothing is exported until one succeeds: %s", how, error, exc_info=trace)
+            self._said_at = {**said, reason: now}
+
+    def succeeded(self) -> None:
+        """A tick went well."""
+        now = self._monotonic()
+        if not self._said_at:
+            return
+        self._unsteady |= now - self._recovered_at < CALM_AFTER
+        if self._unsteady and now - self._failed_at < CALM_AFTER:
+            return
+        logger.info("ticks succeed again")
+        self._said_at, self._recovered_at, self._unsteady = {}, now, False
 
 
 class Loop:
@@ -79,8 +123,8 @@ class Loop:
         self._longest_wait: Final = longest_wait
         self._moved: Final = moved
         self._timeline: Final = Timeline(clock, believed)
-        self._failing = ""
-        self._ahead = 0.0
+        self._log: Final = _TickLog(clock.monotonic)
+        self._asleep = self._ahead = 0.0
 
     def run(self, stop: Stop) -> None:
         """Tick now, then once an interval, and once more when `stop` is set. Ticks that come too late are left out.
@@ -88,7 +132,7 @@ class Loop:
         Raises:
             UnsupportedHostError: no tick will ever succeed.
         """
-        self._ahead = self._clock.wall() - self._clock.monotonic()
+        self._asleep, self._ahead = self._leaps()
         due = self._clock.monotonic()
         while not stop.is_set():
             self.once()
@@ -108,12 +152,19 @@ class Loop:
         return due + self._off(due)
 
     def _tell_leap(self) -> None:
-        """The monotonic clock stands still while the host sleeps, so that no tick is made up for afterwards."""
-        before, self._ahead = self._ahead, self._clock.wall() - self._clock.monotonic()
-        leap = self._ahead - before
+        """While the host sleeps the monotonic clock stands still, so that no tick is made up for afterwards."""
+        (asleep, ahead), (self._asleep, self._ahead) = (self._asleep, self._ahead), self._leaps()
+        slept, leap = self._asleep - asleep, self._ahead - ahead
+        if slept >= self.interval:
+            logger.warning("the host slept for %.0f s", slept)
+            self._telemetry.add("ss_pusher_ticks_missed_total", int(slept / self.interval))
         if leap >= self.interval:
-            logger.warning("the clock went forward by %.0f s: the host slept, or the clock was set", leap)
-            self._telemetry.add("ss_pusher_ticks_missed_total", int(leap / self.interval))
+            logger.warning("the clock was set forward by %.0f s", leap)
+
+    def _leaps(self) -> tuple[float, float]:
+        """For how long the host has slept since it started, and how far the wall clock is ahead of that start."""
+        boottime = self._clock.boottime()
+        return boottime - self._clock.monotonic(), self._clock.wall() - boottime
 
     def _off(self, due: float) -> float:
         """How far the place of ticks is from `due`: at most half an interval, so that no two ticks come in a row.
@@ -155,21 +206,10 @@ class Loop:
         except UnsupportedHostError:
             raise
         except Exception as error:  # noqa: BLE001 - the one place that catches: the next tick may well succeed
-            self._failed(error)
+            self._telemetry.add("ss_pusher_ticks_total", outcome="failed")
+            self._log.failed(error)
         else:
-            self._succeeded(moment.held or "ok")
+            self._telemetry.add("ss_pusher_ticks_total", outcome=moment.held or "ok")
+            self._log.succeeded()
             return True
         return False
-
-    def _failed(self, error: Exception) -> None:
-        self._telemetry.add("ss_pusher_ticks_total", outcome="failed")
-        if repr(error) != self._failing:
-            trace = None if isinstance(error, CollectError) else error
-            logger.error("tick failed, nothing is exported until one succeeds: %s", error, exc_info=trace)
-        self._failing = repr(error)
-
-    def _succeeded(self, outcome: str) -> None:
-        self._telemetry.add("ss_pusher_ticks_total", outcome=outcome)
-        if self._failing:
-            logger.info("ticks succeed again")
-        self._failing = ""

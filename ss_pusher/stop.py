@@ -1,15 +1,19 @@
 """How a command that runs on is told to end, and ends. It imports little: it stands before the rest is loaded."""
 
+import math
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
+from time import monotonic
 from types import FrameType
 from typing import Final, NoReturn
 
 _STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
+_GRACE: Final = 1.0
+"""Seconds in which a further signal means the same as the first: timeout(1) sends one to its child and to its group."""
 
 
 class StopSignal:
@@ -42,14 +46,19 @@ class StopSignal:
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopSignal]:
-    """A stop that SIGTERM and SIGINT set. The second of them ends the process at once, as if nobody listened."""
+    """A stop that SIGTERM and SIGINT set. Another one, a moment later, ends the process as if nobody listened."""
     stop = StopSignal()
+    told_at = math.inf
     before = {number: signal.getsignal(number) for number in _STOPPING}
 
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-        for each in _STOPPING:
-            signal.signal(each, signal.SIG_DFL)
+    def handle(number: int, _frame: FrameType | None) -> None:
+        nonlocal told_at
+        if not stop.is_set():
+            told_at = monotonic()
+            stop.set()
+        elif monotonic() - told_at >= _GRACE:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
 
     for number in _STOPPING:
         signal.signal(number, handle)

@@ -5,7 +5,18 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "ss_pusher"
 
-FOUNDATION = {"model", "errors", "telemetry", "files", "addresses", "buckets", "patterns", "proto", "__version__"}
+FOUNDATION = {
+    "model",
+    "errors",
+    "telemetry",
+    "files",
+    "addresses",
+    "buckets",
+    "patterns",
+    "proto",
+    "ratelimit",
+    "__version__",
+}
 COMPOSITION = {"app", "cli", "demo", "preview", "config", "__init__", "__main__"}  # these put stages together
 TOLD = {
     "snapshot": {"accounts", "group", "metrics"},  # turns what these left behind into what is exported

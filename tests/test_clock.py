@@ -1,12 +1,14 @@
 """The time that ticks bear: of clocks that are set, forward and back, and of clocks that nobody has set yet."""
 
+import math
+import time
 from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ss_pusher.clock import PATIENCE_MS, Clock, Moment, Timeline
+from ss_pusher.clock import PATIENCE_MS, Clock, Moment, PatientClock, Timeline
 
 INTERVAL = 15.0
 
@@ -125,3 +127,43 @@ def test_the_last_tick_is_not_held_for_a_clock_that_may_still_be_set() -> None:
 
 def test_a_clock_that_was_believed_once_is_not_asked_about_again() -> None:
     assert [moment.held for moment in moments(100, 115, 130, believed=[True, False, False])] == [None] * 3
+
+
+# ---- by which what waits gets old -----------------------------------------------------------------------------------
+
+
+def patient(*steps: tuple[float, float], believed: bool = True) -> list[float]:
+    """How far ahead of the monotonic clock the patient one is at each step: its monotonic time, and the wall's lead."""
+    now = list(steps[0])
+    clock = PatientClock(Clock(wall=lambda: sum(now), monotonic=lambda: now[0]), believed=believed)
+    ahead = []
+    for step in steps:
+        now[:] = step
+        ahead.append(clock() - now[0])
+    return ahead
+
+
+def test_a_leap_forward_that_is_taken_back_makes_nothing_older() -> None:
+    assert patient((0, 50), (15, 9050), (600, 9050), (614, 9050), (615, 50), (630, 50)) == [50] * 6
+
+
+def test_a_leap_forward_that_lasts_is_believed_after_ten_minutes_by_its_least() -> None:
+    assert patient((0, 50), (15, 9050), (30, 8050), (614, 9050), (615, 9050)) == [50, 50, 50, 50, 8050]
+
+
+def test_each_leap_has_its_own_ten_minutes() -> None:
+    assert patient((0, 50), (15, 9050), (400, 50), (500, 9050), (1099, 9050), (1100, 9050)) == [50] * 5 + [9050]
+
+
+def test_a_clock_that_goes_back_or_drifts_is_believed_at_once() -> None:
+    assert patient((0, 50), (15, 50.5), (30, 51), (45, -9000), (60, -8999.5)) == [50, 50.5, 51, -9000, -8999.5]
+
+
+def test_a_clock_that_cannot_be_believed_at_the_start_makes_nothing_old_for_ten_minutes() -> None:
+    none = -math.inf
+    assert patient((0, 9050), (6, 50), (599, 50), (600, 50), believed=False) == [none, none, none, 50]
+
+
+def test_the_time_since_the_start_of_the_host_has_its_sleep_in_it() -> None:
+    before = time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert before <= Clock().boottime() <= time.clock_gettime(time.CLOCK_BOOTTIME)

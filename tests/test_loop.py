@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ss_pusher.clock import Clock
 from ss_pusher.errors import CollectError, UnsupportedHostError
-from ss_pusher.loop import LATE_EVENTS, Loop, Stages
+from ss_pusher.loop import CALM_AFTER, LATE_EVENTS, REMIND_AFTER, Loop, Stages
 from ss_pusher.telemetry import Telemetry
 
 INTERVAL = 15.0
@@ -34,7 +34,7 @@ class Time:
         return self.is_set()
 
     def clock(self) -> Clock:
-        return Clock(wall=lambda: UNIX + self.now, monotonic=lambda: self.now, sleep=self.sleep)
+        return Clock(lambda: UNIX + self.now, lambda: self.now, self.sleep, lambda: self.now)
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -173,13 +173,26 @@ def test_after_the_host_slept_there_is_one_tick_and_what_it_missed_is_counted(
         if len(times_ms) == 2:
             slept[0] = 3600.0  # the monotonic clock stands still meanwhile
 
-    clock = Clock(wall=lambda: UNIX + slept[0] + time.now, monotonic=lambda: time.now)
+    clock = Clock(lambda: UNIX + slept[0] + time.now, lambda: time.now, time.sleep, lambda: slept[0] + time.now)
     Loop(tick, INTERVAL, clock, telemetry).run(time)
     assert np.diff(times_ms[:-1]).tolist() == [15_000, 3_615_000, 15_000, 15_000]
     assert telemetry.value("ss_pusher_ticks_missed_total") == 240
-    assert [record.getMessage() for record in caplog.records] == [
-        "the clock went forward by 3600 s: the host slept, or the clock was set"
-    ]
+    assert [record.getMessage() for record in caplog.records] == ["the host slept for 3600 s"]
+
+
+def test_a_clock_that_is_set_forward_is_said_and_makes_no_tick_missed(caplog: pytest.LogCaptureFixture) -> None:
+    time, telemetry, ticks = Time(waits=5), Telemetry(), list[int]()
+    offset = [0.0]
+
+    def tick(time_ms: int, _export: object) -> None:
+        ticks.append(time_ms)
+        offset[0] = 172_800.0 if len(ticks) == 2 else 0.0  # for one tick
+
+    clock = Clock(lambda: UNIX + offset[0] + time.now, lambda: time.now, time.sleep, lambda: time.now)
+    Loop(tick, INTERVAL, clock, telemetry).run(time)
+    assert telemetry.value("ss_pusher_ticks_missed_total") == 0
+    said = [record.getMessage() for record in caplog.records if record.name == "ss_pusher.loop"]
+    assert said == ["the clock was set forward by 172800 s"]
 
 
 # ---- what becomes of a tick that fails ------------------------------------------------------------------------------
@@ -221,9 +234,51 @@ def test_a_failed_tick_is_counted_and_said_once_and_so_is_its_end(log: pytest.Lo
     ]
 
 
-def test_another_reason_is_said_too(log: pytest.LogCaptureFixture) -> None:
-    outcomes(CollectError("overrun"), CollectError("refused"), CollectError("refused"), CollectError("overrun"))
-    assert [record.getMessage().rpartition(" ")[2] for record in log.records] == ["overrun", "refused", "overrun"]
+def said(log: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in log.records]
+
+
+def test_another_reason_is_said_too_and_none_of_them_twice(log: pytest.LogCaptureFixture) -> None:
+    outcomes(*[CollectError("overrun"), CollectError("refused"), CollectError("refused")] * 10)
+    assert [line.rpartition(" ")[2] for line in said(log)] == ["overrun", "refused"]
+
+
+def test_a_number_that_changes_in_it_is_no_other_reason(log: pytest.LogCaptureFixture) -> None:
+    outcomes(*(CollectError(f"{number} sockets do not fit") for number in range(100, 200)))
+    assert said(log) == ["tick failed, nothing is exported until one succeeds: 100 sockets do not fit"]
+
+
+def test_whatever_the_reasons_are_only_few_are_said(log: pytest.LogCaptureFixture) -> None:
+    outcomes(*(CollectError("x" * number) for number in range(100)))
+    assert len(said(log)) == 5
+
+
+def test_what_goes_on_failing_is_said_once_an_hour(log: pytest.LogCaptureFixture) -> None:
+    outcomes(*[CollectError("refused")] * int(2 * REMIND_AFTER / INTERVAL + 1))
+    assert said(log) == [
+        "tick failed, nothing is exported until one succeeds: refused",
+        "tick still fails, nothing is exported until one succeeds: refused",
+        "tick still fails, nothing is exported until one succeeds: refused",
+    ]
+
+
+def test_ticks_that_fail_now_and_then_do_not_fill_the_log(log: pytest.LogCaptureFixture) -> None:
+    hour = [CollectError("refused"), None] * int(REMIND_AFTER / INTERVAL / 2)
+    calm = [None] * int(CALM_AFTER / INTERVAL + 1)
+    outcomes(*hour, *hour, *calm)
+    assert [line.partition(",")[0] for line in said(log)] == [
+        "tick failed",
+        "ticks succeed again",
+        "tick failed",
+        "tick still fails",
+        "ticks succeed again",
+    ]
+
+
+def test_the_second_outage_is_said_again(log: pytest.LogCaptureFixture) -> None:
+    calm = [None] * int(CALM_AFTER / INTERVAL + 1)
+    outcomes(CollectError("refused"), *calm, CollectError("refused"), *calm)
+    assert [line.partition(",")[0] for line in said(log)] == ["tick failed", "ticks succeed again"] * 2
 
 
 def test_a_bug_in_a_tick_is_logged_with_its_trace_once_and_ticks_go_on(log: pytest.LogCaptureFixture) -> None:

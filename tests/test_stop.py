@@ -14,6 +14,7 @@ from ss_pusher.receiver import Receiver
 from ss_pusher.stop import stop_on_signals
 from tests.command import PATIENCE, run, running, written
 from tests.send.scripted import Peer, scripted
+from tests.waiting import wait_for
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -46,7 +47,30 @@ def test_the_second_signal_ends_a_service_that_takes_too_long_to_end(tmp_path: P
             agent.wait_for(lambda: server.requests, "a request that hangs")
             agent.process.send_signal(signal.SIGTERM)
             agent.wait_for(lambda: "stopping" in agent.logged(), "that it ends")
-            assert agent.stop(signal.SIGTERM) == -signal.SIGTERM
+
+            def is_over() -> bool:
+                agent.process.send_signal(signal.SIGTERM)  # within a moment of the first it means the same
+                return agent.process.poll() is not None
+
+            wait_for(is_over, "the end", PATIENCE)
+            assert agent.process.returncode == -signal.SIGTERM
+
+
+TWICE = """
+import os, signal
+from ss_pusher import stop
+stop.monotonic = lambda: 7.0
+with stop.stop_on_signals() as told:
+    for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
+        os.kill(os.getpid(), number)
+    assert told.is_set()
+"""
+
+
+def test_a_signal_within_a_moment_of_the_first_means_the_same() -> None:
+    """timeout(1) signals its child, and then the group that it is in."""
+    done = subprocess.run([sys.executable, "-c", TWICE], timeout=PATIENCE, check=False)
+    assert done.returncode == 0
 
 
 WHILE_IT_LOADS = """

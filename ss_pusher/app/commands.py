@@ -31,13 +31,17 @@ def agent(path: Path, stop: StopSignal, listen: ListenAddress | None = None) -> 
 
     `listen` is where to expose, if given, whatever the configuration says.
     """
+    started = False
 
     def load() -> Config:
+        nonlocal started
         config = read_limited(path)
         if listen is not None:
             config = replace(config, expose=replace(config.expose, listen_address=listen))
         _need_a_sink(config, path)
-        check_web_config(config)
+        # A certificate that is just being renewed keeps no agent from pushing; one that runs may refuse a reload.
+        check_web_config(config, files=started)
+        started = True
         return config
 
     service = Service(load, Clock(), service_manager(os.environ, os.getpid()))

@@ -22,7 +22,7 @@ _DELIMITED: Final = {"proto": "io.prometheus.client.MetricFamily", "encoding": "
 
 
 def make_expose(config: Config, address: ListenAddress, clock: Clock) -> ExposeEndpoint:
-    """The endpoint, not yet listening. Raises ConfigError when its web configuration cannot be used."""
+    """The endpoint, not yet listening. While its web configuration cannot be used, it answers nobody."""
     labels = config.external_labels
     formats = (
         Format(_PROTOBUF, (_DELIMITED,), lambda snapshot: late.delimited(snapshot, labels)),
@@ -39,7 +39,8 @@ def make_expose(config: Config, address: ListenAddress, clock: Clock) -> ExposeE
 
     def listen() -> ExposeServer:
         server = ExposeServer((address.host, address.port), exposition, guard)
-        _tell(server, protected=guard is not None and not guard.protection().is_none())
+        protection = guard.protection() if guard else Protection()
+        _tell(server, protected=protection is None or not protection.is_none())
         return server
 
     return ExposeEndpoint(exposition, listen)
@@ -57,12 +58,16 @@ def _version(number: str) -> dict[str, str]:
     return {"version": number, "charset": "utf-8"}
 
 
-def check_web_config(config: Config) -> None:
-    """Raise ConfigError for what is wrong in the web configuration, or in a file that it names; log what is odd."""
+def check_web_config(config: Config, *, files: bool = True) -> None:
+    """Raise ConfigError for what is wrong in the web configuration; log what is odd.
+
+    With `files`, so is what is wrong in a file that it names.
+    """
     path = config.expose.web_config_file
     if path and config.expose.listen_address:
         web, warnings = load_web(path)
-        _protection(path, web)
+        if files:
+            _protection(path, web)
         for warning in warnings:
             logger.warning("%s", warning)
 

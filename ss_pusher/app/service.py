@@ -4,15 +4,16 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from types import FrameType
-from typing import Final, NamedTuple
+from typing import Final
 
-from ss_pusher.app.agent import Agent, finish_all
+from ss_pusher.app.agent import Agent
 from ss_pusher.app.build import build_agent
 from ss_pusher.app.endpoints import Endpoint, ExposeEndpoint
+from ss_pusher.app.handover import Handover
 from ss_pusher.app.memory import queue_room, tell_room
 from ss_pusher.app.renewal import renewed, settle
 from ss_pusher.app.sinks import Wanted, wanted_endpoints
@@ -27,11 +28,6 @@ from ss_pusher.stop import StopSignal
 from ss_pusher.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
-
-
-class _Running(NamedTuple):
-    wanted: Wanted
-    endpoint: Endpoint
 
 
 class Service:
@@ -53,8 +49,9 @@ class Service:
         if self._room and config.spool.directory is None:
             tell_room(self._room)
         agent = build_agent(config, lambda _: [], clock)
-        self._running = [_Running(wanted, wanted.make()) for wanted in self._wanted(config, clock, agent.telemetry)]
-        self._agent = replace(agent, endpoints=_endpoints(self._running))
+        wanted = self._wanted(config, clock, agent.telemetry)
+        self._handover: Final = Handover(wanted, clock, agent.telemetry)
+        self._agent = replace(agent, endpoints=self._handover.endpoints())
         self._host: Final = this_host()
         self._loop: Final = Loop(
             self._tick,
@@ -69,7 +66,9 @@ class Service:
         )
         self._ready = False
         self._asked = False
+        self._reloading = False
         self._refused = False
+        self._failing = ""
 
     def run(self, stop: StopSignal) -> bool:
         """Tick until `stop` is set, push a last time; whether everything since the start was accepted.
@@ -78,6 +77,7 @@ class Service:
             AddressInUseError: the address to expose at is taken, or not this host's.
             UnsupportedHostError: this kernel cannot tell of its sockets.
         """
+        self._handover.ended = stop.wake
         self._agent.start()
         self._say("reading")
         try:
@@ -85,7 +85,9 @@ class Service:
             self._manager.stopping()
             logger.info("stopping; what waits may still be sent for %g s", self._agent.config.shutdown_deadline)
         finally:
+            deadline = self._agent.clock.monotonic() + self._agent.config.shutdown_deadline
             sent = self._agent.finish()
+            self._handover.wait(deadline)
         return sent
 
     def ask_to_reload(self) -> None:
@@ -95,7 +97,13 @@ class Service:
     # ---- on the thread that ticks -----------------------------------------------------------------------------------
 
     def _tick(self, time_ms: int, export: bool) -> None:  # noqa: FBT001 - what the loop knows of this tick
-        self._agent.tick(time_ms, export)
+        try:
+            self._agent.tick(time_ms, export)
+        except Exception as error:
+            self._failing = f"ticks fail: {str(error) or repr(error)}; "
+            self._tell_status()
+            raise
+        self._failing = ""
         if not self._ready:
             self._manager.ready()
             self._ready = True
@@ -103,7 +111,7 @@ class Service:
 
     def _tell_status(self) -> None:
         refused = "configuration refused; " if self._refused else ""
-        self._manager.status(refused + status(self._agent))
+        self._manager.status(refused + self._failing + status(self._agent))
 
     def _awake(self) -> None:
         if self._manager.watchdog:
@@ -111,6 +119,8 @@ class Service:
         if self._asked:
             self._asked = False
             self._reload()
+        if self._reloading:
+            self._hand_over()
 
     def _reload(self) -> None:
         self._manager.reloading(time.monotonic_ns())
@@ -124,43 +134,36 @@ class Service:
         else:
             self._say("a new configuration: reading")
             self._refused = False
+        self._reloading = True
         self._tell_status()
-        if self._ready:
-            self._manager.ready()
+
+    def _hand_over(self) -> None:
+        """The reload is over when all have left that had to, and nobody waits for it."""
+        self._handover.go_on()
+        self._agent = replace(self._agent, endpoints=self._handover.endpoints())
+        if self._handover.is_over():
+            self._reloading = False
+            self._tell_status()
+            if self._ready:
+                self._manager.ready()
 
     def _take(self, config: Config) -> None:
         """Go on with another configuration; whatever is raised, nothing has changed."""
         before = self._agent
         wanted = list(self._wanted(config, before.clock, before.telemetry))
-        stay = [running for running in self._running if running.wanted.same in [each.same for each in wanted]]
-        leave = [running for running in self._running if running not in stay]
-        come = [each for each in wanted if each.same not in [running.wanted.same for running in stay]]
-        held = [running.wanted.holds for running in leave if running.wanted.holds is not None]
+        deadline = before.clock.monotonic() + before.config.shutdown_deadline
         after = renewed(before, config)
         try:
-            began = _begin([each for each in come if each.holds not in held])
+            leave = self._handover.change(wanted, before.pipeline.previous_ms + 1, deadline)
         except SsPusherError:
             if after.filtering is not before.filtering:
                 after.close()
             raise
-        self._finish(leave)
         if leave:
             after.pipeline.previous_ms += 1  # the time of their last markers, behind which new series begin
-        began += _begin_or_say([each for each in come if each.holds in held])
-        order = [each.same for each in wanted]
-        self._running = sorted([*stay, *began], key=lambda running: order.index(running.wanted.same))
-        for name in {running.endpoint.name for running in leave} - {running.endpoint.name for running in self._running}:
-            before.telemetry.forget(endpoint=name)
         settle(before, after)
-        self._agent = replace(after, endpoints=_endpoints(self._running))
+        self._agent = replace(after, endpoints=self._handover.endpoints())
         self._loop.interval, self._loop.splay = config.interval, splay(self._host, config.external_labels)
-
-    def _finish(self, leaving: Sequence[_Running]) -> None:
-        agent = self._agent
-        deadline = agent.clock.monotonic() + agent.config.shutdown_deadline
-        taken = finish_all(_endpoints(leaving), agent.pipeline.previous_ms + 1, deadline, agent.clock)
-        for name in (running.endpoint.name for running in leaving if running.endpoint.name not in taken):
-            logger.warning("%s did not accept everything before its section was changed", name)
 
     def _wanted(self, config: Config, clock: Clock, telemetry: Telemetry) -> Iterator[Wanted]:
         return wanted_endpoints(config, clock, telemetry, stale_on_exit=True, room=self._room)
@@ -200,31 +203,3 @@ def reload_on_hangup(stop: StopSignal, service: Service) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGHUP, before)
-
-
-def _endpoints(running: Sequence[_Running]) -> tuple[Endpoint, ...]:
-    return tuple(each.endpoint for each in running)
-
-
-def _begin(wanted: Sequence[Wanted]) -> list[_Running]:
-    """Make and start them, all or none. Raises SpoolError and AddressInUseError."""
-    began: list[_Running] = []
-    try:
-        for each in wanted:
-            endpoint = each.make()
-            endpoint.start()
-            began.append(_Running(each, endpoint))
-    except SsPusherError:
-        for running in began:
-            running.endpoint.finish(0, 0)
-        raise
-    return began
-
-
-def _begin_or_say(wanted: Sequence[Wanted]) -> list[_Running]:
-    """The same for those that had to wait for others to end, when there is no way back."""
-    try:
-        return _begin(wanted)
-    except SsPusherError as error:
-        logger.error("not every endpoint could begin: %s", error)  # noqa: TRY400 - a trace helps nobody
-        return []

@@ -13,7 +13,7 @@ from ss_pusher.app.endpoints import Encoder, Endpoint, GroupEncoder, Pushgateway
 from ss_pusher.app.expose import make_expose
 from ss_pusher.app.http_client import bare_url, make_client
 from ss_pusher.app.memory import queue_room
-from ss_pusher.clock import PATIENCE_MS, Clock
+from ss_pusher.clock import PATIENCE_MS, Clock, PatientClock
 from ss_pusher.clock_sync import synchronised
 from ss_pusher.config import Config
 from ss_pusher.config import Pushgateway as PushgatewaySection
@@ -23,8 +23,9 @@ from ss_pusher.encode.remote_write_v2 import RemoteWriteV2Encoder
 from ss_pusher.errors import SpoolError, SpoolInUseError
 from ss_pusher.model import Block, Protocol, Request
 from ss_pusher.queue.directory import deposit
-from ss_pusher.queue.memory import MemoryQueue, Room
+from ss_pusher.queue.memory import TOO_OLD, MemoryQueue, Room
 from ss_pusher.queue.spool import Spool
+from ss_pusher.send.age_log import AgeLog
 from ss_pusher.send.clock_comparison import ClockComparison
 from ss_pusher.send.dispatch import Limits, Reshape
 from ss_pusher.send.pushgateway import FormatChoice, Method, Pushgateway, group_url
@@ -47,8 +48,9 @@ class Wanted(NamedTuple):
 
     same: object
     """Equal for two that are the same: then one that runs may go on."""
-    holds: object
-    """What only one at a time can have, its spool's directory or its address; None: nothing."""
+    holds: frozenset[object]
+    """What only one at a time can have: its spool's directory, its address, or the ear of its receiver, where the last
+    words of one must come before the first of the next."""
     make: Callable[[], Endpoint]
     """Raises SpoolError, and ConfigError for a file that it names."""
 
@@ -72,18 +74,20 @@ def wanted_endpoints(
     common = (config.external_labels, config.spool)
     for section in config.remote_write:
         name = next(names)
+        spool = {(config.spool.directory, name)} if config.spool.directory else set()
         yield Wanted(
             (name, section, common),
-            config.spool.directory and (config.spool.directory, name),
+            frozenset({bare_url(section.url), *spool}),
             partial(make.remote_write, name, section),
         )
     for gateway in config.pushgateway:
         name = next(names)
-        yield Wanted((name, gateway, common), None, partial(make.pushgateway, name, gateway))
+        receiver = frozenset({bare_url(gateway.url)})
+        yield Wanted((name, gateway, common), receiver, partial(make.pushgateway, name, gateway))
     address = config.expose.listen_address
     if address:
         shown = (config.expose, config.external_labels, config.interval)
-        yield Wanted(shown, address, partial(make_expose, config, address, clock))
+        yield Wanted(shown, frozenset({address}), partial(make_expose, config, address, clock))
 
 
 def make_endpoints(
@@ -104,7 +108,6 @@ def make_endpoints(
 
     Raises:
         SpoolError: unless `beside`, the spool cannot be used, or another process has it.
-        ConfigError: a file that the configuration of `expose` names cannot be used.
     """
     wanted = wanted_endpoints(
         config,
@@ -170,6 +173,7 @@ class _Sinks:
             latest=comparison.latest,
             ask=sink.ask,
             ask_first=not synchronised(),
+            patient=self._patient(),
         )
         stale = self.stale_on_exit if section.stale_on_exit is None else section.stale_on_exit
         return RemoteWriteEndpoint(name, worker, choice, self._encoders(section), stale_on_exit=stale, lasts=self.lasts)
@@ -221,8 +225,8 @@ class _Sinks:
         return MemoryQueue(
             max_bytes=self.config.spool.max_bytes,
             max_age=self.config.spool.max_age,
-            dropped=partial(self._dropped, name),
-            now=self.clock.wall,
+            dropped=partial(self._dropped, name, self._age_log(name)),
+            now=self._patient(),
             max_requests=1 if latest else None,
             room=None if latest else self.room,
             leave=leave,
@@ -250,12 +254,20 @@ class _Sinks:
             directory,
             max_bytes=self.config.spool.max_bytes,
             max_age=self.config.spool.max_age,
-            dropped=partial(self._dropped, name),
+            dropped=partial(self._dropped, name, self._age_log(name)),
             damaged=partial(self.telemetry.add, "ss_pusher_spool_damaged_total", endpoint=name),
-            now=self.clock.wall,
+            now=self._patient(),
         )
 
-    def _dropped(self, endpoint: str, reason: str, samples: int) -> None:
+    def _patient(self) -> PatientClock:
+        return PatientClock(self.clock, believed=bool(synchronised()))
+
+    def _age_log(self, name: str) -> AgeLog:
+        return AgeLog(name, "spool.max_age", self.clock.monotonic)
+
+    def _dropped(self, endpoint: str, age_log: AgeLog, reason: str, samples: int) -> None:
+        if reason == TOO_OLD:
+            age_log.tell(samples)
         self.telemetry.add("ss_pusher_samples_dropped_total", samples, endpoint=endpoint, reason=reason)
 
 

@@ -7,17 +7,16 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from ss_pusher.config.convert import Walk, Written, convert
+from ss_pusher.config.convert import Walk, convert
 from ss_pusher.config.document import compose, has_key
 from ss_pusher.config.expand import left_to_the_unit, variables
 from ss_pusher.config.file import read, told, unreadable
 from ss_pusher.config.group import Group
 from ss_pusher.config.invalid import suggestion
 from ss_pusher.config.schema import Config
-from ss_pusher.config.secrecy import exposure, warn_of_exposed_files
-from ss_pusher.config.secret import Url
+from ss_pusher.config.secrecy import exposure, warn_of_exposed_files, warn_of_readable_secrets
 from ss_pusher.config.ss_exporter_schema import ROOT
-from ss_pusher.config.values import DIRECTORY, FILE, METRIC, RANKING, RANKINGS, SECRET, SECRET_FILE
+from ss_pusher.config.values import DIRECTORY, FILE, METRIC, RANKING, RANKINGS, SECRET_FILE
 from ss_pusher.errors import ConfigError
 from ss_pusher.files import MAX_PEM, open_to_others, read_file, read_secret
 
@@ -145,11 +144,8 @@ def _trouble(path: Path, *, is_pem: bool) -> str:
 
 
 def _warn(config: Config, walk: Walk, *, readable_by_all: bool) -> None:
-    inline = [written.steps for written in walk.written if _is_secret(written) and "${" not in written.raw]
-    if readable_by_all and inline:
-        walk.warning(
-            inline[0], "holds a secret, and every user may read this file; use a file of its own, or chmod o-r"
-        )
+    if readable_by_all:
+        warn_of_readable_secrets(walk)
     warn_of_exposed_files(walk)
     if config.shutdown_deadline > _LONGEST_IN_UNITS:
         longest = f"is more than the {_LONGEST_IN_UNITS} s that the units have time for"
@@ -163,7 +159,3 @@ def _warn(config: Config, walk: Walk, *, readable_by_all: bool) -> None:
     for position, gateway in enumerate(config.pushgateway):
         if gateway.linger and gateway.on_exit == "keep":
             walk.warning(("pushgateway", position, "linger"), "has no effect without on_exit: delete")
-
-
-def _is_secret(written: Written) -> bool:
-    return written.kind is SECRET or (isinstance(written.value, Url) and written.value.has_credentials())

@@ -32,6 +32,9 @@ This page is made from the schema in `ss_pusher/config/`, by `make docs`.
 | path of a secret | the same; there is a warning when every user of the host may read or replace the file |
 | secret | text that no log and no error shows; better in a file of its own, by the key that ends in `_file` |
 
+A secret in a configuration that every user of the host may read is warned of with its line. Headers, and parameters in
+a URL, count as secrets when their name holds auth, cookie, key, password, secret or token.
+
 Quotes do not matter: `no` and `010` are the texts they look like where a text is expected.
 
 `${VAR}` and `${VAR:-default}` are replaced by the environment's variable in every value, also in those of lists and

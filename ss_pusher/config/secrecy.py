@@ -1,13 +1,18 @@
 """Files that every user of this host may read or replace."""
 
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+from urllib.parse import parse_qsl
 
-from ss_pusher.config.convert import Walk
-from ss_pusher.config.values import SECRET_FILE, WEB_CONFIG
+from ss_pusher.config.convert import Walk, Written
+from ss_pusher.config.secret import Url
+from ss_pusher.config.values import HEADER_VALUE, SECRET, SECRET_FILE, WEB_CONFIG
 
+_SECRET_NAME: Final = re.compile("auth|cookie|key|password|secret|token", re.IGNORECASE)
+"""What the name of a header, or of a parameter in a URL, has in it when its value is likely to be a secret."""
 _RIGHT: Final = "; chmod 600 would be right, or systemd's LoadCredential="
 _RIGHT_IN_THE_OPEN: Final = "; chmod o-w would be right"
 
@@ -20,6 +25,23 @@ def warn_of_exposed_files(walk: Walk) -> None:
         if written.kind in (SECRET_FILE, WEB_CONFIG) and path and path not in warned and (found := exposure(path)):
             warned.add(path)
             walk.warning(written.steps, found)
+
+
+def warn_of_readable_secrets(walk: Walk) -> None:
+    """Warn of each secret that stands in a configuration itself, which every user may read."""
+    for written in walk.written:
+        if _is_secret(written) and "${" not in written.raw:
+            walk.warning(
+                written.steps, "holds a secret, and every user may read this file; use a file of its own, or chmod o-r"
+            )
+
+
+def _is_secret(written: Written) -> bool:
+    if isinstance(url := written.value, Url):
+        parameters = parse_qsl(url.split().query)
+        return url.has_credentials() or any(_SECRET_NAME.search(name) for name, _ in parameters)
+    named = written.kind is HEADER_VALUE and _SECRET_NAME.search(str(written.steps[-1])) is not None
+    return named or written.kind is SECRET
 
 
 def exposure(path: Path, *, in_the_open: bool = False) -> str:

@@ -37,7 +37,7 @@ class MemoryQueue:
 
     What waits is dropped from its oldest end, never what is leased: over `max_bytes`, over its part of the `room`, over
     `max_age` (seconds by the newest sample), or over `max_requests`, which is 1 for a sink where only the latest
-    snapshot means anything.
+    snapshot means anything. `now` gives the Unix seconds by which age is measured.
     `dropped` is told the reason and the number of samples, and must not call back. What still waits at the end is
     handed to `leave`, which may keep it for another process.
     """
@@ -152,7 +152,7 @@ class MemoryQueue:
         return MEMORY_LIMIT if self._room and size > self._room.part() else ""
 
     def _bound(self) -> None:
-        oldest_allowed = int((self._now() - self._max_age) * 1000)
+        oldest_allowed = (self._now() - self._max_age) * 1000
         while len(self._requests) > self._leased:
             oldest = self._requests[self._leased]
             if oldest.newest_ms < oldest_allowed:

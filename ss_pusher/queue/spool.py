@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -18,6 +19,7 @@ from ss_pusher.model import Pending, Request
 from ss_pusher.queue.directory import deposited, open_directory, open_file, write_whole
 from ss_pusher.queue.memory import QUEUE_FULL, TOO_OLD, leading
 from ss_pusher.queue.segments import Item, SegmentLog
+from ss_pusher.ratelimit import RateLimit
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +49,8 @@ class Spool:
     Its methods promise what those of `MemoryQueue` do. What waits is dropped from its oldest end, a file at a time:
     over `max_bytes`, over `max_age` (seconds by the newest sample), or when the disk is full. Damage, wherever it is,
     costs the damaged record. `dropped` is told the reason and the number of samples, `damaged` each place that could
-    not be read; neither must call back. Raises SpoolError.
+    not be read; neither must call back. `now` is as that of `MemoryQueue`; `monotonic` is for how often the log says
+    something. Raises SpoolError.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Spool:
         dropped: Callable[[str, int], None],
         damaged: Callable[[], None],
         now: Callable[[], float],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._path = directory
         self._max_bytes = max_bytes
@@ -78,7 +82,10 @@ class Spool:
         self._source = _Source.NOWHERE
         self._items: list[Item] = []  # what is leased from disk
         self._leased = 0  # how many are leased from `_parts` or `_memory`
-        self._disk_takes = True
+        self._disk_takes = True  # as the log has it
+        self._disk_line_is_due = RateLimit(monotonic)
+        self._damage_line_is_due = RateLimit(monotonic)
+        self._damage_not_told = 0  # records
         self._adopts = True
         self._finished = False
         self._closed = False
@@ -149,6 +156,7 @@ class Spool:
         with self._changed:
             if not self._closed:
                 self._closed = True
+                self._tell_damage()
                 self._log.close()
                 for request in self._memory:
                     self._dropped(DISK_FULL, request.samples)
@@ -220,7 +228,9 @@ class Spool:
         self._log.acknowledge()
         if item.request is None:
             self._damaged()
-            logger.warning("%s: a damaged record was skipped", self._path)
+            self._damage_not_told += 1
+            if self._damage_line_is_due():
+                self._tell_damage()
         if item.header:
             self._dropped(DAMAGED if item.request is None else TOO_OLD, item.header.samples)
 
@@ -249,10 +259,11 @@ class Spool:
         return sum(len(request.body) for request in self._memory) > min(MAX_IN_MEMORY, self._max_bytes)
 
     def _bound(self) -> None:
+        oldest_allowed = self._oldest_allowed()
         while self._log.segments() > 1:
             if self._log.size() > self._max_bytes:
                 self._drop_segment(QUEUE_FULL)
-            elif self._log.oldest_segment_ms() < self._oldest_allowed():
+            elif self._log.oldest_segment_ms() < oldest_allowed:
                 self._drop_segment(TOO_OLD)
             else:
                 return
@@ -269,8 +280,13 @@ class Spool:
     def _oldest_allowed(self) -> float:
         return (self._now() - self._max_age) * 1000
 
+    def _tell_damage(self) -> None:
+        if self._damage_not_told:
+            logger.warning("%s: damaged records were skipped: %d", self._path, self._damage_not_told)
+            self._damage_not_told = 0
+
     def _tell_disk(self, *, takes: bool, why: str = "") -> None:
-        if takes is not self._disk_takes:
+        if takes is not self._disk_takes and self._disk_line_is_due():
             self._disk_takes = takes
             if takes:
                 logger.info("%s: can be written to again", self._path)

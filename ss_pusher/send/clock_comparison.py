@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from typing import Final
 
+from ss_pusher.ratelimit import RateLimit
 from ss_pusher.send.exchange import Answer, http_date
 from ss_pusher.telemetry import Telemetry
 
@@ -26,7 +27,8 @@ class ClockComparison:
         self._now: Final = now
         self._monotonic: Final = monotonic
         self._ahead_of_monotonic = math.inf
-        self._apart = False
+        self._apart = False  # as the log has it
+        self._line_is_due: Final = RateLimit(monotonic)
 
     def latest(self) -> float:
         """The latest time, in Unix seconds, that is not in the endpoint's future; infinite before its first answer."""
@@ -41,10 +43,12 @@ class ClockComparison:
         self._ahead_of_monotonic = made - self._monotonic()
         self._telemetry.set("ss_pusher_clock_ahead_seconds", round(ahead, 3), endpoint=self._endpoint)
         apart = abs(ahead) >= NEWS
-        if apart and not self._apart:
+        if apart is self._apart or not self._line_is_due():
+            return
+        if apart:
             where, then = ("ahead of", ": samples wait for it") if ahead > 0 else ("behind", "")
             words = "our clock is %.0f s %s that of %s%s; one of them is wrong"
             logger.warning(words, abs(ahead), where, self._endpoint, then)
-        elif self._apart and not apart:
+        else:
             logger.info("our clock and that of %s agree again", self._endpoint)
         self._apart = apart

@@ -26,13 +26,17 @@ class Condition(Enum):
 
 
 class ConditionLog:
-    """One line when an endpoint's condition changes, then at most one an hour. `clock` is in seconds."""
+    """One line when an endpoint's condition changes, then at most one an hour. `clock` is in seconds.
+
+    Whatever trouble comes and goes and comes again before all is well, each kind of it is a change once.
+    """
 
     def __init__(self, endpoint: str, clock: Callable[[], float]) -> None:
         self._endpoint = endpoint
         self._clock = clock
         self._condition = Condition.UNKNOWN
         self._said_at = 0.0
+        self._troubles: set[Condition] = set()  # said since all was well
         self._troubled_at = 0.0
         self._recovered_at = -CALM_AFTER
         self._unsteady = False
@@ -44,15 +48,22 @@ class ConditionLog:
             self._troubled_at = now
         elif self._is_too_soon(now):
             return
-        changed = condition is not self._condition
-        if changed or (condition is not Condition.ACCEPTING and now - self._said_at >= REMIND_AFTER):
-            level = logging.INFO if condition is Condition.ACCEPTING else logging.WARNING
-            still = "" if changed else "still "
-            logger.log(level, "%s %s%s%s", self._endpoint, still, condition.value, f": {words}" if words else "")
-            if condition is Condition.ACCEPTING and self._condition is not Condition.UNKNOWN:
-                self._recovered_at, self._unsteady = now, False
-            self._condition = condition
+        if condition is Condition.ACCEPTING:
+            self._accepts(now)
+        elif condition not in self._troubles or now - self._said_at >= REMIND_AFTER:
+            still = "still " if condition in self._troubles else ""
+            logger.warning("%s %s%s%s", self._endpoint, still, condition.value, f": {words}" if words else "")
+            self._troubles.add(condition)
             self._said_at = now
+        self._condition = condition
+
+    def _accepts(self, now: float) -> None:
+        if self._condition is Condition.ACCEPTING:
+            return
+        logger.info("%s %s", self._endpoint, Condition.ACCEPTING.value)
+        if self._condition is not Condition.UNKNOWN:
+            self._recovered_at, self._unsteady = now, False
+        self._troubles.clear()
 
     def _is_too_soon(self, now: float) -> bool:
         """Whether to wait and see before we say that all is well again."""

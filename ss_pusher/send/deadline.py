@@ -5,6 +5,7 @@ ever. Here each operation gets only what is left until the deadline. CPython's o
 a TLS handshake, a TLS record that comes in pieces) already bound their sum.
 """
 
+import math
 import os
 import queue
 import socket
@@ -28,7 +29,7 @@ def opened() -> set[int]:
 
 
 class Deadline:
-    """When the current exchange must be over; shared by a client and the sockets it opens.
+    """When the current exchange must be over, and how long its answer may be; shared by a client and its sockets.
 
     While `head_expected` is set, the end of the stream is an error. (http.client takes it for the end of the headers.)
     """
@@ -36,6 +37,7 @@ class Deadline:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._at = 0.0
+        self._bytes_left = math.inf
         self.head_expected = False
 
     def set(self, at: float) -> None:
@@ -53,10 +55,23 @@ class Deadline:
             raise TimeoutError("the deadline of the exchange has passed")
         return left
 
-    def check_end(self, received: bytes | int) -> None:
-        """ConnectionResetError where nothing was received (it is the end of the stream), and that is too early."""
-        if self.head_expected and not received:
+    def expect(self, at_most: int) -> None:
+        """An answer comes, of at most so many bytes: with its interim answers (1xx), framing and trailers."""
+        self.head_expected = True
+        self._bytes_left = at_most
+
+    def check(self, received: bytes | int) -> None:
+        """What was received belongs to the answer.
+
+        Raises ConnectionResetError where it is the end of the stream, and that is too early; OSError where the answer
+        is longer than any can be.
+        """
+        size = received if isinstance(received, int) else len(received)
+        if self.head_expected and not size:
             raise ConnectionResetError("the server closed the connection without a complete answer")
+        self._bytes_left -= size
+        if self._bytes_left < 0:
+            raise OSError("the server's answer has no end")
 
 
 class DeadlineSocket(socket.socket):
@@ -73,7 +88,7 @@ class DeadlineSocket(socket.socket):
         """As socket.recv_into; files made of this socket read through it."""
         self.settimeout(self.deadline.remaining())
         received = super().recv_into(buffer, nbytes, flags)
-        self.deadline.check_end(received)
+        self.deadline.check(received)
         return received
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:
@@ -91,7 +106,7 @@ class DeadlineTlsSocket(ssl.SSLSocket):
         """As SSLSocket.read, through which recv and recv_into go."""
         self.settimeout(self.deadline.remaining())
         received = super().read(len, buffer)
-        self.deadline.check_end(received)
+        self.deadline.check(received)
         return received
 
     def send(self, data: Any, flags: int = 0) -> int:

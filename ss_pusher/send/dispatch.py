@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from ss_pusher.errors import EncodeError
 from ss_pusher.model import Pending, Request
+from ss_pusher.send.age_log import AgeLog
 from ss_pusher.send.backoff import Backoff
 from ss_pusher.send.condition import Condition, ConditionLog
 from ss_pusher.send.pace import Pace
@@ -100,6 +101,7 @@ class Dispatcher:
     Without `reshape` requests go as they are. `uniform` gives a number in [0, 1), `clock` monotonic and `now` Unix
     seconds. What is later than `latest` (Unix seconds) waits, and the receiver is asked for its time by `ask`, with a
     deadline: whether it answered. With `ask_first` it is also asked before anything else is sent.
+    `patient` is `now`, but slow to believe a leap: it tells what is too old while the receiver has not told its time.
     """
 
     def __init__(
@@ -117,6 +119,7 @@ class Dispatcher:
         latest: Callable[[], float] = lambda: math.inf,
         ask: Callable[[float], bool] = lambda _: True,
         ask_first: bool = False,
+        patient: Callable[[], float] | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._queue = queue
@@ -127,8 +130,9 @@ class Dispatcher:
         self._clock = clock
         self._ask = ask
         self._ask_first = ask_first
-        self._timeliness = Timeliness(now, latest, limits.sample_age, limits.sample_future)
+        self._timeliness = Timeliness(now, latest, limits.sample_age, limits.sample_future, patient or now)
         self._log = ConditionLog(endpoint, clock)
+        self._age_log = AgeLog(endpoint, "sample_age_limit", clock)
         self._pace = Pace(REQUESTS_A_SECOND, BURST, clock)
         self._backoff = Backoff(limits.min_backoff, limits.max_backoff, uniform)
         self._patience = Backoff(limits.min_backoff, HELD_FOR_AT_MOST - HELD_FOR_AT_LEAST, uniform)
@@ -170,6 +174,8 @@ class Dispatcher:
             self._give_up(reason, samples)
         if not dropped:
             return False
+        if too_old := dropped.get("too_old"):
+            self._age_log.tell(too_old)
         self._parts = max(self._parts - len(leased) + len(timely), 0)
         self._queue.replace(timely)
         return True

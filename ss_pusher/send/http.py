@@ -2,7 +2,7 @@
 
 import logging
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from http.client import HTTPException
 from typing import Final, Protocol
@@ -15,6 +15,7 @@ from urllib3.exceptions import HTTPError
 from ss_pusher import __version__
 from ss_pusher.send.deadline import Deadline
 from ss_pusher.send.exchange import Answer, Call, Failure, Outcome
+from ss_pusher.send.redact import redact, secrets
 from ss_pusher.send.session import HttpSettings, make_session
 from ss_pusher.send.tls import Stamp
 
@@ -23,6 +24,9 @@ MAX_BODY: Final = 4096
 """Bytes of an answer's body that are read; what a server says of an error fits."""
 MAX_TEXT: Final = 500
 """Characters of a body or a header that are kept for a log."""
+MAX_OVERHEAD: Final = 256 << 10
+"""Bytes of an answer that are not its body, which http.client skips without a bound of its own: interim answers (1xx),
+headers, trailers. What honest servers send stays far below."""
 MAX_REDIRECTS: Final = 5
 
 # It would show URLs, and write a traceback for each header that it cannot read.
@@ -60,6 +64,7 @@ class Client:
         self._stamp: Stamp = ()
         self._kept_alive = False
         self._refused = False
+        self._secrets: frozenset[str] = frozenset()  # of the latest exchange
 
     def send(self, call: Call, deadline: float, max_body: int = MAX_BODY) -> Outcome:
         """One exchange, over by `deadline` (time.monotonic), from the look-up of the name to the answer's last byte."""
@@ -68,7 +73,7 @@ class Client:
             answer = self._follow(call, deadline, max_body)
         except _FAILURES as error:
             self.close()
-            return Failure(clean(self._explain(error)))
+            return Failure(clean(self._explain(error), self._secrets))
         self._heard(answer)
         return answer
 
@@ -111,17 +116,17 @@ class Client:
             headers |= self._authorize(call, deadline, refused=self._refused)
         prepared = requests.Request(call.method, call.url, headers, data=call.body).prepare()
         prepared.url = call.url  # as it is: grouping keys and signatures do not survive another's quoting
-        self._deadline.head_expected = True
+        # A server may say again what it was asked, and people put tokens into the query.
+        self._secrets = secrets(headers, self._settings.headers, call.url, self._settings.proxy)
+        self._deadline.expect(MAX_OVERHEAD + 2 * max_body)  # the framing of chunks is less than what is in them
         response = session.send(prepared, stream=True, timeout=self._deadline.remaining(), allow_redirects=False)
         self._deadline.head_expected = False
         self._refused = response.status_code == HTTPStatus.UNAUTHORIZED
         body, self._kept_alive = _read_body(response.raw, max_body)
-        # A server may say again what it was asked, and people put tokens into the query.
-        secrets = (headers.get("Authorization", "").rpartition(" ")[2], urlsplit(call.url).query)
         return Answer(
             status=response.status_code,
             headers={name.lower(): clean(value) for name, value in response.headers.items()},
-            text=clean(_decode(body, response.headers.get("Content-Encoding", "")), *secrets),
+            text=clean(_decode(body, response.headers.get("Content-Encoding", "")), self._secrets),
             body=body,
         )
 
@@ -148,10 +153,9 @@ class Client:
         return str(root) or type(root).__name__
 
 
-def clean(text: str, *secrets: str) -> str:
-    """A server's text fit for a log: one line, no control characters, no secrets that it echoes, not long."""
-    for secret in filter(None, secrets):
-        text = text.replace(secret, "<hidden>")
+def clean(text: str, hide: Iterable[str] = ()) -> str:
+    """A server's text fit for a log: one line, no control characters, nothing of what it shall hide, not long."""
+    text = redact(text, hide)
     return " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * MAX_TEXT]).split())[:MAX_TEXT]
 
 

@@ -17,18 +17,23 @@ class Timeliness:
 
     `now` and `latest` give Unix seconds; a sample later than `latest` waits. `age` is how old samples may be in
     seconds, 0 being no limit; those from further in the future than `future` are not waited for.
+
+    What is dropped does not come back, so nothing is dropped that is timely for the receiver; before its time is known
+    `patient` tells ages, which a leap of our clock does not change.
     """
 
     now: Callable[[], float]
     latest: Callable[[], float]
     age: float
     future: float
+    patient: Callable[[], float]
 
     def divided(self, requests: Sequence[Request]) -> tuple[list[Request], dict[str, int]]:
         """The requests that will ever be sent, and how many samples of the others there are, by reason."""
-        now_ms = self.now() * 1000
-        oldest_ms = now_ms - self.age * 1000 if self.age else 0.0
-        newest_ms = now_ms + self.future * 1000
+        now, latest = self.now(), self.latest()
+        known = math.isfinite(latest)
+        oldest_ms = (min(now, latest if known else self.patient()) - self.age) * 1000 if self.age else 0.0
+        newest_ms = ((max(now, latest) if known else now) + self.future) * 1000
         timely = [request for request in requests if oldest_ms <= request.newest_ms <= newest_ms]
         dropped = {
             "too_old": sum(request.samples for request in requests if request.newest_ms < oldest_ms),

@@ -34,6 +34,7 @@ class Worker:
         latest: Callable[[], float] = lambda: math.inf,
         ask: Callable[[float], bool] = lambda _: True,
         ask_first: bool = False,
+        patient: Callable[[], float] | None = None,
     ) -> None:
         """The arguments are those of `Dispatcher`."""
         self._endpoint = endpoint
@@ -53,6 +54,7 @@ class Worker:
             latest=latest,
             ask=ask,
             ask_first=ask_first,
+            patient=patient,
         )
         self._given_up = 0  # samples, at the last flush
         self._stop_at: float | None = None

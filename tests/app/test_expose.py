@@ -16,6 +16,10 @@ from ss_pusher.app.expose import make_expose
 from ss_pusher.clock import Clock
 from ss_pusher.config import parse
 from ss_pusher.config.network import ListenAddress
+from ss_pusher.receiver import Receiver
+from tests.command import run, running, written
+from tests.send.certificates import Authority
+from tests.servers import free_port
 from tests.waiting import wait_for
 
 HASH = bcrypt.hashpw(b"s3cret", bcrypt.gensalt(4)).decode()
@@ -77,3 +81,39 @@ def test_a_pipe_in_the_place_of_the_file_lets_nobody_in_until_a_file_is_back(
         (tmp_path / "new").write_text(USERS)
         (tmp_path / "new").replace(tmp_path / "web.yml")
         wait_for(lambda: status() == 503, "to be let in again", 20)
+
+
+def test_an_agent_that_starts_while_a_certificate_is_renewed_pushes_and_is_scraped_once_that_is_done(
+    tmp_path: Path,
+) -> None:
+    authority, address = Authority(tmp_path), f"127.0.0.1:{free_port()}"
+    old, new = authority.sign("old"), authority.sign("new")
+    key = tmp_path / "server.key"
+    key.write_bytes(old.key.read_bytes())
+    (tmp_path / "web.yml").write_text(f"tls_server_config: {{cert_file: {new.certificate}, key_file: {key}}}")
+
+    def status(scheme: str) -> int:
+        try:
+            return requests.get(f"{scheme}://{address}/metrics", verify=str(authority.file), timeout=10).status_code
+        except requests.ConnectionError:
+            return 0
+
+    with Receiver() as receiver:
+        file = written(
+            tmp_path,
+            f"""
+interval: 100ms
+remote_write: [{{url: "{receiver.url}/api/v1/write"}}]
+expose: {{listen_address: "{address}", web_config_file: web.yml}}
+""",
+        )
+        assert run("check-config", file).returncode == 2
+        with running(tmp_path, "agent", "--config", file) as agent:
+            agent.wait_for(lambda: receiver.series, "pushes")
+            assert f"nobody is let in until this is mended: {tmp_path}/web.yml: tls_server_config" in agent.logged()
+            assert "may read it" not in agent.logged()
+            assert [status("https"), status("http")] == [0, 0]
+            key.write_bytes(new.key.read_bytes())
+            agent.wait_for(lambda: status("https") == 200, "an answer")
+            assert status("http") == 0
+            assert agent.stop() == 0

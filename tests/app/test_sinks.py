@@ -1,7 +1,6 @@
 """How a configuration becomes endpoints: names, queues, who has the spool."""
 
 import os
-import time
 from pathlib import Path
 
 import numpy as np
@@ -42,10 +41,13 @@ def open_spool(directory: Path) -> Spool:
     )
 
 
-def pushed_and_ended(directory: Path, *, beside: bool) -> None:
+def taken(clock: Clock) -> Snapshot:
     family = Family("a_total", MetricType.COUNTER, "An a.")
-    time_ms = time.time_ns() // 1_000_000
-    snapshot = Snapshot(time_ms, 0, (Block((family,), ((),), np.array([[1.0]]), np.array([0])),))
+    return Snapshot(int(clock.wall() * 1000), 0, (Block((family,), ((),), np.array([[1.0]]), np.array([0])),))
+
+
+def pushed_and_ended(directory: Path, *, beside: bool) -> None:
+    snapshot = taken(Clock())
     (endpoint,) = make_endpoints(spooled(directory), Clock(), Telemetry(), stale_on_exit=False, beside=beside)
     endpoint.start()
     endpoint.push(snapshot)
@@ -105,3 +107,28 @@ def test_beside_an_agent_of_another_user_it_is_said_that_what_cannot_be_sent_is_
     (said,) = (record.message for record in caplog.records if record.name == "ss_pusher.app.sinks")
     assert said.endswith("must belong to user 0, and nobody else may write to it; what cannot be sent is lost")
     assert not [*directory.iterdir()]  # the agent could not read it
+
+
+@pytest.mark.parametrize("on_disk", [False, True], ids=["in memory", "on disk"])
+def test_what_waits_gets_no_older_by_a_leap_until_it_has_lasted_and_what_is_dropped_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *, on_disk: bool
+) -> None:
+    monkeypatch.setattr("ss_pusher.app.sinks.synchronised", lambda: True)
+    telemetry, now = Telemetry(), [1.7e9, 100.0]
+    clock = Clock(wall=lambda: now[0], monotonic=lambda: now[1])
+    of_disk = f"directory: {tmp_path}, " if on_disk else ""
+    text = f"remote_write: [{{url: '{NOBODY}', name: there}}]\nspool: {{{of_disk}max_bytes: 1KiB, max_age: 1h}}\n"
+    (endpoint,) = make_endpoints(config(text), clock, telemetry, stale_on_exit=False)
+
+    def dropped_after(ahead: float, passed: float) -> float:
+        now[:] = now[0] + ahead + passed, now[1] + passed
+        endpoint.push(taken(clock))
+        return telemetry.value("ss_pusher_samples_dropped_total", endpoint="there", reason="max_age")
+
+    assert [dropped_after(0, 15), dropped_after(2 * 86_400, 15), dropped_after(0, 599)] == [0, 0, 0]
+    assert dropped_after(0, 1) == 1
+    assert [record.getMessage() for record in caplog.records if record.name == "ss_pusher.send.age_log"] == [
+        "there: samples older than spool.max_age are dropped, 1 since the start"
+    ]
+    endpoint.start()
+    endpoint.finish(int(now[0] * 1000) + 1, 0.0)

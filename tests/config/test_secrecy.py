@@ -99,6 +99,35 @@ expose: {listen_address: 127.0.0.1:0, web_config_file: web.yml}
     ]
 
 
+def test_each_secret_in_a_configuration_that_every_user_may_read_is_named_by_its_line(open_directory: Path) -> None:
+    file = secret(open_directory, 0o644, "config.yml")
+    file.write_text(
+        """\
+remote_write:
+  - url: http://a/?tenant=b
+    headers: {X-Scope-OrgID: b, X-Api-Key: c}
+  - url: http://b/?api_key=c
+    headers: {Cookie: "${HOSTNAME}"}
+  - {url: "http://c/?token=", bearer_token: c}
+pushgateway:
+  - url: http://d/
+    headers:
+      X-Auth-Token: c
+  - {url: "http://u:p@e/"}
+"""
+    )
+    warnings = load(file, environment={"HOSTNAME": "a"}).warnings
+    assert [warning.partition(": holds a secret")[0] for warning in warnings] == [
+        f"{file}:3: remote_write[0].headers.X-Api-Key",
+        f"{file}:4: remote_write[1].url",
+        f"{file}:6: remote_write[2].bearer_token",
+        f"{file}:10: pushgateway[0].headers.X-Auth-Token",
+        f"{file}:11: pushgateway[1].url",
+    ]
+    file.chmod(0o640)
+    assert load(file, environment={"HOSTNAME": "a"}).warnings == ()
+
+
 @pytest.mark.parametrize(("mode", "warned"), [(0o644, False), (0o666, True), (0o622, True), (0o664, False)])
 def test_a_configuration_that_every_user_may_change_is_warned_of(
     open_directory: Path, mode: int, *, warned: bool

@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +16,7 @@ import requests
 from ss_pusher.receiver import Receiver
 from tests import needs
 from tests.command import Running, running, written
+from tests.send.scripted import Peer, scripted
 from tests.servers import free_port
 
 OK = "ss_pusher_ticks_total"
@@ -39,16 +40,20 @@ class Manager:
 
 @contextmanager
 def managed(
-    directory: Path, config: str, watchdog: float = 0, prefix: Sequence[str] = ()
+    directory: Path,
+    config: str,
+    watchdog: float = 0,
+    prefix: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[Running, Manager]]:
     """The agent as systemd starts it; `watchdog` in seconds, `prefix` what its command begins with."""
     path = str(directory / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(path)
         listening.settimeout(0)
-        environment = {"NOTIFY_SOCKET": path} | ({"WATCHDOG_USEC": str(int(watchdog * 1e6))} if watchdog else {})
+        told = {"NOTIFY_SOCKET": path} | ({"WATCHDOG_USEC": str(int(watchdog * 1e6))} if watchdog else {})
         command = ("agent", "--config", written(directory, config))
-        with running(directory, *command, prefix=prefix, environment=environment) as agent:
+        with running(directory, *command, prefix=prefix, environment={**told, **(environment or {})}) as agent:
             yield agent, Manager(listening)
 
 
@@ -267,3 +272,98 @@ def test_the_second_configuration_can_be_refused_and_the_third_taken(tmp_path: P
             reload(config(endpoint("good", receiver), endpoint("other", other)))
             reload.wait_for(lambda: ticks(other) > 0, "a push to the new one")
         assert "the new configuration is refused" in reload.agent.logged()
+
+
+BLIND = """
+import sys
+
+class Blinding:
+    def find_spec(self, name, path=None, target=None):
+        if name == "ss_pusher.app.service":
+            sys.meta_path.remove(self)
+            from pathlib import Path
+            from ss_pusher.errors import CollectError
+            from ss_pusher.netlink.dump import Dumper
+            dump = Dumper.dump
+            def may_fail(self, *arguments, **more):
+                if Path("{blind}").exists():
+                    raise CollectError("the kernel refused")
+                return dump(self, *arguments, **more)
+            Dumper.dump = may_fail
+
+sys.meta_path.insert(0, Blinding())
+"""
+
+
+def test_the_status_says_that_ticks_fail_as_long_as_they_do(tmp_path: Path) -> None:
+    blind = tmp_path / "blind"
+    (tmp_path / "sitecustomize.py").write_text(BLIND.format(blind=blind))
+    with Receiver() as receiver:
+        text = config(endpoint("good", receiver))
+        with managed(tmp_path, text, environment={"PYTHONPATH": str(tmp_path)}) as (agent, manager):
+
+            def told(begin: str) -> bool:
+                return "".join(manager.states("STATUS=")[-1:]).startswith(f"STATUS={begin}")
+
+            agent.wait_for(lambda: told("good: last push"), "a push")
+            blind.touch()
+            agent.wait_for(lambda: told("ticks fail: the kernel refused; good: last push"), "that they fail")
+            blind.unlink()
+            agent.wait_for(lambda: told("good: last push"), "that they succeed")
+            assert agent.stop() == 0
+
+
+# ---- an endpoint that hangs when it has to go -----------------------------------------------------------------------
+
+
+def silence(peer: Peer) -> None:
+    peer.wait_until_closed()
+
+
+def test_who_is_told_to_end_while_an_endpoint_leaves_has_one_deadline_for_all(tmp_path: Path) -> None:
+    with Receiver() as receiver, scripted(silence) as hanging:
+        bounds = "shutdown_deadline: 1h"
+        slow = f'name: slow, url: "{hanging.url}", remote_timeout: 1h'
+        with managed(tmp_path, config(endpoint("good", receiver), slow, more=bounds)) as (agent, manager):
+            agent.wait_for(lambda: hanging.requests and manager.states("READY=1"), "a request that hangs")
+            written(tmp_path, config(endpoint("good", receiver), more="shutdown_deadline: 200ms"))
+            agent.process.send_signal(signal.SIGHUP)
+            agent.wait_for(lambda: "a new configuration" in agent.logged(), "that it is taken")
+            # The one that leaves still may for an hour.
+            assert agent.stop() == 0
+
+
+def test_while_an_endpoint_leaves_ticks_go_on_and_signs_of_life_and_the_others_notice_nothing(tmp_path: Path) -> None:
+    with Receiver() as receiver, Receiver() as new, scripted(silence) as hanging:
+        slow = f'name: slow, url: "{hanging.url}", remote_timeout: 1h'
+        long = "shutdown_deadline: 1h"
+        with managed(tmp_path, config(endpoint("good", receiver), slow, more=long), watchdog=0.4) as (agent, manager):
+            agent.wait_for(lambda: hanging.requests and manager.states("READY=1"), "a request that hangs")
+            written(
+                tmp_path, config(endpoint("good", receiver), endpoint("slow", new), more="shutdown_deadline: 200ms")
+            )
+            agent.process.send_signal(signal.SIGHUP)
+            agent.wait_for(lambda: "a new configuration" in agent.logged(), "that it is taken")
+            count, signs = ticks(receiver), len(manager.states("WATCHDOG=1"))
+            agent.wait_for(lambda: ticks(receiver) > count + 2, "ticks")
+            agent.wait_for(lambda: ticks(new) > count + 2, "pushes to the one that came in its place")
+            agent.wait_for(lambda: len(manager.states("WATCHDOG=1")) > signs + 2, "signs of life")
+            assert len(manager.states("READY=1")) == 1  # the reload is not over
+            assert agent.stop() == 0
+    assert [receiver.violations, new.violations] == [[], []]
+
+
+def test_who_needs_what_one_that_leaves_still_holds_begins_when_that_has_ended(tmp_path: Path) -> None:
+    with Receiver() as receiver, Receiver() as new, scripted(silence) as hanging:
+        more = f"spool: {{directory: {tmp_path}/spool}}\nshutdown_deadline: 2s"
+        slow = f'name: slow, url: "{hanging.url}", remote_timeout: 1h'
+        with reloading(tmp_path, config(endpoint("good", receiver), slow, more=more), receiver) as reload:
+            reload.wait_for(lambda: hanging.requests, "a request that hangs")
+            written(tmp_path, config(endpoint("good", receiver), endpoint("slow", new), more=more))
+            reload.agent.process.send_signal(signal.SIGHUP)
+            reload.wait_for(lambda: "a new configuration" in reload.agent.logged(), "that it is taken")
+            count = ticks(receiver)
+            reload.wait_for(lambda: ticks(new) > count, "pushes to the one that came in its place")
+            assert "not every endpoint could begin" not in reload.agent.logged()
+            assert "slow did not accept everything" in reload.agent.logged()
+    assert [receiver.violations, new.violations] == [[], []]

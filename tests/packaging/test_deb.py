@@ -162,6 +162,9 @@ def test_a_purge_leaves_nothing(base: Debian, package: Path) -> None:
         "etc/ss-pusher/secrets/push",
         "etc/systemd/system/ss-pusher.service.d/user-names.conf",
         "etc/systemd/system/ss-pusher@other.service.d/user-names.conf",
+        "etc/systemd/system.control/ss-pusher.service.d/50-MemoryMax.conf",
+        "etc/systemd/system.control/ss-pusher@other.service.d/50-MemoryMax.conf",
+        "etc/systemd/system.control/ss-pusher-once.service.d/50-MemoryMax.conf",
         "opt/ss-pusher/lib/left.pyc",
         "var/lib/private/ss-pusher/spool/1",
         "var/lib/private/ss-pusher@other/spool/1",
@@ -173,7 +176,9 @@ def test_a_purge_leaves_nothing(base: Debian, package: Path) -> None:
     for name in ("ss-pusher", "ss-pusher@other", "ss-pusher-once"):
         (base.root / "var/lib" / name).symlink_to(f"private/{name}")
     base.run("systemctl", "enable", "ss-pusher@other.service", "ss-pusher-once.timer")
+    base.run("systemctl", "mask", "ss-pusher@foo.service", "ss-pusher-once.service")
     base.run("dpkg", "--purge", "ss-pusher")
     after = base.files()
     assert before - after <= {"/opt"}  # dpkg takes it along where it is empty
-    assert after - before <= {"/var/lib/private"}  # systemd's own, for the state of all services
+    # systemd's own, for the state and the properties of all services
+    assert after - before <= {"/var/lib/private", "/etc/systemd/system.control"}

@@ -30,6 +30,7 @@ def opened(
     max_bytes: int = PLENTY,
     max_age: float = FOR_EVER,
     now: Callable[[], float] = lambda: 0.0,
+    monotonic: Callable[[], float] = lambda: 0.0,
 ) -> Iterator[Opened]:
     """A spool in a directory, closed at the end."""
     dropped: list[tuple[str, int]] = []
@@ -41,6 +42,7 @@ def opened(
         dropped=lambda reason, samples: dropped.append((reason, samples)),
         damaged=lambda: damaged.append(None),
         now=now,
+        monotonic=monotonic,
     )
     try:
         yield Opened(spool, dropped, damaged)

@@ -214,3 +214,37 @@ def test_an_empty_file_among_the_others_is_none(two_files: Path) -> None:
     with opened(two_files) as spool:
         assert numbers(spool.drain()) == [2, 3]
     assert not second.exists()
+
+
+def test_damage_in_every_record_does_not_fill_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "spool"
+    records = [bytearray(pack(request(number))) for number in range(101)]
+    for record in records:
+        record[-1] ^= 0xFF
+    path.mkdir()
+    (path / f"{1:016x}.segment").write_bytes(b"".join(records))
+    with opened(path) as spool:
+        assert spool.drain() == []
+        assert len(spool.damaged) == 101
+        assert caplog.messages == [f"{path}: damaged records were skipped: 1"] * 2
+
+    assert caplog.messages[2:] == [f"{path}: damaged records were skipped: 99"]  # at the end, at the latest
+
+
+def test_damage_is_said_again_after_an_hour_with_what_was_not_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "spool"
+    now = 0.0
+    with opened(path, monotonic=lambda: now) as spool:
+        for number in range(10):
+            now = 400.0 * number
+            spool.queue.put(request(number))
+            (segment,) = segments(path)
+            data = bytearray(segment.read_bytes())
+            data[-1] ^= 0xFF
+            segment.write_bytes(data)
+            assert spool.drain() == []
+        said = [int(message.rpartition(" ")[2]) for message in caplog.messages]
+
+    assert said == [1, 1, 8]

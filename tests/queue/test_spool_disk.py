@@ -82,6 +82,30 @@ def test_a_disk_that_others_fill_leaves_the_newest_in_memory(
     ]
 
 
+def test_a_disk_that_is_full_now_and_then_does_not_fill_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    real = os.pwrite
+    now = 0.0
+    full = False
+
+    def pwrite(file: int, data: bytes, offset: int) -> int:
+        if full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(file, data, offset)
+
+    with opened(tmp_path / "spool", monotonic=lambda: now) as spool, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "pwrite", pwrite)
+        for number in range(1000):
+            now = 7.2 * number  # two hours
+            full = number % 2 == 0
+            spool.queue.put(request(number))
+
+    away, back = "cannot be written to, so requests wait in memory", "can be written to again"
+    assert [message.split(": ")[1] for message in caplog.messages] == [away, back, away]
+
+
 def fill(path: Path) -> None:
     subprocess.run(["dd", "if=/dev/zero", f"of={path}", "bs=512"], capture_output=True, check=False)
     free = os.statvfs(path).f_bavail

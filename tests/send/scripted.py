@@ -13,6 +13,7 @@ from typing import Final
 
 DRIP_EVERY: Final = 0.02
 PATIENCE: Final = 20.0
+FLOOD: Final = 32 << 20
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,17 @@ def reply(status: int = 200, body: bytes = b"", *, keep: bool = True, **headers:
     def script(peer: Peer) -> bool:
         peer.sock.sendall(data + body)
         return keep
+
+    return script
+
+
+def without_end(beginning: bytes, piece: bytes) -> Script:
+    """An answer that begins in some way and goes on for longer than all buffers on its way; then it is over."""
+
+    def script(peer: Peer) -> None:
+        peer.sock.sendall(beginning)
+        for _ in range(FLOOD // len(piece) // 100):
+            peer.sock.sendall(piece * 100)
 
     return script
 

@@ -40,6 +40,19 @@ def test_a_clock_that_is_wrong_is_said_once_and_when_it_is_right_again(caplog: p
     ]
 
 
+def test_one_server_of_many_whose_clock_is_off_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    clock, monotonic = Clock(), Clock()
+    comparison = ClockComparison(NAME, Telemetry(), clock, monotonic)
+    for tick in range(3 * 3600 // 15):
+        clock.now = THEN + 120 * (tick % 2)
+        monotonic.now = 1000.0 + 15 * tick
+        comparison(Answer(204, {"date": DATE}))
+
+    said = ["ahead" if "ahead" in message else "agree" for message in caplog.messages]
+    assert said == ["ahead", "agree", "ahead", "agree"]  # a pair, and then one line an hour
+
+
 def test_the_endpoint_s_time_goes_on_whatever_becomes_of_our_clock() -> None:
     clock, monotonic = Clock(THEN + 3600), Clock(50.0)
     comparison = ClockComparison(NAME, Telemetry(), clock, monotonic)

@@ -1,9 +1,13 @@
 """What the log says of an endpoint, and how often."""
 
 import logging
+from typing import Self
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from ss_pusher.send import condition
 from ss_pusher.send.condition import CALM_AFTER, REMIND_AFTER, Condition, ConditionLog
 
 
@@ -15,6 +19,24 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+class CountedRecords(logging.Handler):
+    """How many records come while it is entered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records = 0
+
+    def emit(self, _: logging.LogRecord) -> None:
+        self.records += 1
+
+    def __enter__(self) -> Self:
+        condition.logger.addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        condition.logger.removeHandler(self)
 
 
 @pytest.fixture
@@ -102,3 +124,39 @@ def test_a_bad_sample_in_every_tick_does_not_fill_the_log(
     clock.now += CALM_AFTER
     log.tell(Condition.ACCEPTING)
     assert caplog.messages[1] == "mimir accepts what is sent"
+
+
+def test_whatever_a_server_flaps_between_it_does_not_fill_the_log(
+    log: ConditionLog, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3 * 3600 // 15 // 3):
+        for trouble in (Condition.RETRYING, Condition.REJECTING, Condition.HELD):
+            clock.now += 15
+            log.tell(trouble, "words")
+    assert caplog.messages == [
+        f"mimir {still}{trouble.value}: words"
+        for still, trouble in (
+            ("", Condition.RETRYING),
+            ("", Condition.REJECTING),
+            ("", Condition.HELD),
+            ("still ", Condition.HELD),
+            ("still ", Condition.HELD),
+        )
+    ]
+
+    clock.now += CALM_AFTER
+    log.tell(Condition.ACCEPTING)
+    clock.now += CALM_AFTER
+    log.tell(Condition.HELD)
+    assert [r.levelname for r in caplog.records[5:]] == ["INFO", "WARNING"]
+
+
+@given(st.lists(st.sampled_from([each for each in Condition if each is not Condition.UNKNOWN]), max_size=300))
+def test_no_sequence_of_conditions_fills_the_log(conditions: list[Condition]) -> None:
+    clock = Clock()
+    log = ConditionLog("mimir", clock)
+    with CountedRecords() as counted:
+        for each in conditions:
+            clock.now += CALM_AFTER / len(conditions)
+            log.tell(each)
+    assert counted.records <= 1 + 2 * 3 + 1  # well, every trouble, well, every trouble again

@@ -39,6 +39,7 @@ class Endpoint:
         reshape: Reshape | None = RESHAPE,
         *,
         ask_first: bool = False,
+        patient: Callable[[], float] | None = None,
     ) -> None:
         self.clock = Clock()
         self.set_back = 0.0
@@ -61,6 +62,7 @@ class Endpoint:
             latest=lambda: self.latest,
             ask=self.ask,
             ask_first=ask_first,
+            patient=patient,
         )
 
     def ask(self, deadline: float) -> bool:
@@ -226,6 +228,42 @@ def test_what_is_too_old_is_not_sent() -> None:
     assert endpoint.sink.accepted == b"\x32\x33"
     assert endpoint.count("samples_dropped_total", reason="too_old") == 3
     assert endpoint.dispatcher.given_up == 3
+
+
+def test_what_is_too_old_is_said_once_an_hour(caplog: pytest.LogCaptureFixture) -> None:
+    endpoint = Endpoint(limits=Limits(sample_age=1, samples_per_send=10))
+    for later in (0, 1800, 1800):
+        endpoint.clock.now += later
+        endpoint.put(b"\x0a\x0b")
+        endpoint.drain()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{NAME}: samples older than sample_age_limit are dropped, {samples} since the start" for samples in (2, 6)
+    ]
+
+
+def test_a_leap_of_our_clock_drops_nothing_that_is_timely_for_the_receiver() -> None:
+    for leap in (1e6, -1e6):
+        endpoint = Endpoint(limits=Limits(sample_age=950, sample_future=600, samples_per_send=10))
+        endpoint.put(b"\x33", b"\x34")
+        endpoint.latest, endpoint.set_back = endpoint.clock.now, -leap
+        endpoint.step()
+        endpoint.set_back = 0.0
+        endpoint.drain()
+        assert endpoint.sink.accepted == b"\x33\x34"
+        assert endpoint.dispatcher.given_up == 0
+
+
+def test_a_leap_of_our_clock_is_not_believed_at_once_while_the_receiver_has_not_answered() -> None:
+    told = [1000.0]
+    limits = Limits(sample_age=950, sample_future=600, samples_per_send=10)
+    endpoint = Endpoint(lambda _: Retry("503"), limits, patient=lambda: told[0])
+    endpoint.put(b"\x33", b"\x34")
+    endpoint.set_back = -1e6
+    endpoint.step()
+    assert endpoint.dispatcher.given_up == 0
+    told[0] = 1e6
+    endpoint.step()
+    assert endpoint.dispatcher.given_up == 2
 
 
 def test_after_the_clock_was_set_back_what_is_from_the_future_waits_until_it_is_not() -> None:

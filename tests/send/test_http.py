@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +12,14 @@ from pathlib import Path
 import pytest
 
 from ss_pusher import __version__
+from ss_pusher.send import http
+from ss_pusher.send.auth import basic
 from ss_pusher.send.exchange import Answer, Call, Failure, Outcome
-from ss_pusher.send.http import MAX_BODY, MAX_TEXT, Client
+from ss_pusher.send.http import MAX_BODY, MAX_OVERHEAD, MAX_TEXT, Client
 from ss_pusher.send.session import HttpSettings
-from tests.send.scripted import Peer, Script, Scripted, head, reply, scripted
+from ss_pusher.send.tls import TlsSettings
+from tests.send.certificates import Authority
+from tests.send.scripted import Peer, Script, Scripted, head, reply, scripted, without_end
 from tests.servers import free_port
 
 LONG = 20.0
@@ -267,6 +272,63 @@ def test_headers_without_end_are_a_failure() -> None:
     assert isinstance(outcome, Failure)
 
 
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+INTERIM = without_end(b"", CONTINUE)
+TRAILERS = without_end(head(200, {"Transfer-Encoding": "chunked"}) + b"0\r\n", b"X-Trailer: y\r\n")
+
+
+@pytest.fixture(params=["plain", "tls"])
+def context(request: pytest.FixtureRequest, tmp_path: Path) -> ssl.SSLContext | None:
+    return None if request.param == "plain" else Authority(tmp_path).sign("server").server_context()
+
+
+def let_run_without_end(script: Script, context: ssl.SSLContext | None) -> Outcome:
+    settings = HttpSettings(tls=TlsSettings(insecure_skip_verify=True))
+    with scripted(script, context=context) as server, a_client(settings) as client:
+        outcome = push(client, server.url, 10 * LONG)
+        assert server.broken.wait(LONG)  # we went away before its end
+    return outcome
+
+
+def test_interim_answers_without_end_are_a_failure(context: ssl.SSLContext | None) -> None:
+    assert let_run_without_end(INTERIM, context) == Failure("the server's answer has no end")
+
+
+def test_trailers_without_end_are_left_unread(context: ssl.SSLContext | None) -> None:
+    answer = the_answer(let_run_without_end(TRAILERS, context))
+
+    assert (answer.status, answer.text) == (200, "")  # the status has been heard, and says it all
+
+
+def test_many_interim_answers_are_none_too_many() -> None:
+    many = CONTINUE * (MAX_OVERHEAD // len(CONTINUE) // 2)
+    outcome, _ = push_once(lambda peer: peer.sock.sendall(many + head(204, {})))
+
+    assert the_answer(outcome).status == 204
+
+
+def test_each_answer_on_a_kept_connection_has_the_bound_for_itself() -> None:
+    large = head(200, {"Content-Length": "0"} | {f"X-{n}": "y" * 1000 for n in range(80)})
+
+    def script(peer: Peer) -> bool:
+        peer.sock.sendall(large)
+        return True
+
+    with scripted(script) as server, a_client() as client:
+        for _ in range(2 * MAX_OVERHEAD // len(large)):
+            assert the_answer(push(client, server.url)).status == 200
+
+    assert server.connections == 1
+
+
+def test_the_framing_of_small_chunks_does_not_count_as_overhead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "MAX_OVERHEAD", MAX_BODY // 8)
+    chunks = b"8\r\nxxxxxxxx\r\n" * (MAX_BODY // 8) + b"0\r\n\r\n"
+    outcome, _ = push_once(lambda peer: peer.sock.sendall(head(200, {"Transfer-Encoding": "chunked"}) + chunks))
+
+    assert the_answer(outcome).body == b"x" * MAX_BODY
+
+
 # ---- credentials and redirects --------------------------------------------------------------------------------------
 
 
@@ -278,6 +340,32 @@ def test_credentials_that_a_server_echoes_do_not_reach_the_log() -> None:
 
     assert server.requests[0].headers["authorization"] == "Bearer s3cr3t-t0k3n"
     assert answer.text == "Bearer <hidden> is unknown"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("bad user edge:SECPASS", "bad user <hidden>"),
+        ("edge, SECPASS is wrong", "edge, <hidden> is wrong"),
+        ("Basic ZWRnZTpTRUNQQVNT?", "Basic <hidden>?"),
+        ("the key K3Y-of-ours is revoked", "the key <hidden> is revoked"),
+        ("Token t0k3n is revoked; so is t0k3n", "<hidden> is revoked; so is <hidden>"),
+        ("proxy: carl:Pr0xy/pw; Y2FybDpQcjB4eS9wdw==; Pr0xy/pw", "proxy: <hidden>; <hidden>; <hidden>"),
+    ],
+)
+def test_no_password_and_no_header_of_ours_that_a_server_echoes_reaches_the_log(text: str, shown: str) -> None:
+    with scripted(reply(401, text.encode()), lambda peer: peer.sock.sendall(f"{text}\r\n".encode())) as server:
+        settings = HttpSettings(
+            headers={"X-Api-Key": "K3Y-of-ours", "X-Auth": "Token t0k3n", "X-Flag": "is"},
+            proxy=f"http://carl:Pr0xy%2Fpw@127.0.0.1:{server.port}",
+        )
+        client = Client(settings, basic(lambda: "edge", lambda: "SECPASS"))
+        assert the_answer(push(client, "http://push.example/")).text == shown
+        outcome = push(client, "http://push.example/")  # where it says it is no HTTP
+        client.close()
+
+    assert isinstance(outcome, Failure)
+    assert shown in outcome.words
 
 
 def test_a_credential_that_http_cannot_carry_is_not_shown() -> None:

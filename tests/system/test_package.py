@@ -74,6 +74,26 @@ def test_an_upgrade_keeps_configuration_secrets_and_state_and_restarts_what_runs
     assert machine.shown("ActiveState") == "active"
 
 
+def test_an_upgrade_does_not_start_what_was_stopped(site: Site, package: Path) -> None:
+    machine = site.machine
+    site.start()
+    site.configure(site.config().replace("edge-7", "edge-two"), "two")
+    machine.run("systemctl", "enable", "--now", TWO)
+    machine.run("systemctl", "stop", AGENT, TWO)
+    machine.install(package)
+    assert [machine.shown("ActiveState"), machine.shown("ActiveState", TWO)] == ["inactive", "inactive"]
+    assert machine.run("systemctl", "is-enabled", AGENT) == "enabled\n"
+
+
+def test_an_installation_where_there_is_a_configuration_already_starts_it(
+    host: hosts.Host, tmp_path: Path, package: Path
+) -> None:
+    with booted(host, tmp_path) as machine:
+        machine.write("/etc/ss-pusher/config.yml", "remote_write: [{url: 'http://127.0.0.1:9/'}]")
+        machine.install(package)
+        assert machine.shown("ActiveState") == "active"
+
+
 def test_a_removal_keeps_the_configuration_and_a_purge_leaves_nothing(
     host: hosts.Host, tmp_path: Path, package: Path
 ) -> None:

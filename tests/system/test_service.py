@@ -95,6 +95,21 @@ def test_a_host_without_a_directory_of_secrets_needs_none(site: Site) -> None:
     assert site.machine.journal("--priority=warning") == "-- No entries --\n"
 
 
+# ---- killed ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_agent_that_is_told_to_end_by_anyone_but_systemd_comes_back(site: Site) -> None:
+    machine = site.machine
+    machine.drop_in("[Service]\nRestartSec=100ms\n")
+    site.start()
+    before = machine.shown("MainPID")
+    machine.run("sh", "-c", f"kill {before}")
+    site.wait_for(lambda: machine.shown("NRestarts") == "1" and machine.shown("SubState") == "running", "a new one")
+    assert machine.shown("MainPID") != before
+    machine.run("systemctl", "stop", AGENT)
+    assert [machine.shown("ActiveState"), machine.shown("Result")] == ["inactive", "success"]
+
+
 # ---- watchdog -------------------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from typing import Final
 from ss_pusher.send.deadline import Deadline
 from ss_pusher.send.expose import request as http
 from ss_pusher.send.expose.exposition import Answer, Exposition, plain
-from ss_pusher.send.expose.guard import Guard
+from ss_pusher.send.expose.guard import Guard, Protection
 from ss_pusher.send.expose.tls import allowed
 
 FIRST_REQUEST: Final = 10.0
@@ -35,15 +35,17 @@ class Connection:
         self._received = b""
         self.silent_since: float | None = time.monotonic()
         """Since when it is the client's turn, in which nothing is lost when it ends; None: it is ours."""
+        self.makes_way = False
+        """Whether others wait for its place, so that the next answer is the last."""
 
     def serve(self) -> None:
         """Answer until the client has enough, or is too slow."""
         with suppress(OSError):
             self._allow(FIRST_REQUEST)
             if self._secured():
-                for answer, request in self._answers():
+                for answer, request, lasts in self._answers():
                     self._allow(ANSWER)
-                    self._send(answer, request)
+                    self._send(answer, request, lasts=lasts)
                 self._drain()
 
     def end(self) -> None:
@@ -64,8 +66,10 @@ class Connection:
 
     def _secured(self) -> bool:
         """Shake hands where that is wanted: whether the client may go on."""
-        protection = self._guard.protection() if self._guard else None
-        if protection is None or protection.context is None:
+        protection = self._guard.protection() if self._guard else Protection()
+        if protection is None:
+            return False
+        if protection.context is None:
             return True
         self._socket.getpeername()  # the ssl module leaves the socket of a client that is gone to the garbage collector
         wrapped = protection.context.wrap_socket(self._socket, server_side=True, do_handshake_on_connect=False)
@@ -74,17 +78,21 @@ class Connection:
         wrapped.do_handshake()
         return allowed(wrapped, protection.client_names)
 
-    def _answers(self) -> Iterator[tuple[Answer, http.Request | None]]:
-        """Each answer, and what it answers; the last one is to a request that is wrong or wants no more."""
+    def _answers(self) -> Iterator[tuple[Answer, http.Request | None, bool]]:
+        """Each answer, what it answers, and whether the connection lasts.
+
+        The last one is to a request that is wrong or wants no more, or makes way for others who wait.
+        """
         while True:
             head = self._head()
             if head is None:
                 return
             request = http.parse(head) if len(head) <= http.MAX_HEAD else None
             self.silent_since = None
-            yield self._answer(head, request), request
+            lasts = request is not None and request.lasts and not self.makes_way
+            yield self._answer(head, request), request, lasts
             self.silent_since = time.monotonic()
-            if request is None or not request.lasts:
+            if not lasts:
                 return
             self._allow(NEXT_REQUEST)
 
@@ -117,7 +125,7 @@ class Connection:
         self._socket.settimeout(self._deadline.remaining())
         return self._socket.recv(http.MAX_HEAD)
 
-    def _send(self, answer: Answer, request: http.Request | None) -> None:
+    def _send(self, answer: Answer, request: http.Request | None, *, lasts: bool) -> None:
         protection = self._guard.protection() if self._guard else None
         headers = {
             "Server": "ss_pusher",
@@ -125,7 +133,7 @@ class Connection:
             **(protection.headers if protection else {}),
             **answer.headers,
             "Content-Length": str(len(answer.body)),
-            **({} if request and request.lasts else {"Connection": "close"}),
+            **({} if lasts else {"Connection": "close"}),
         }
         lines = [f"HTTP/1.1 {answer.status.value} {answer.status.phrase}", *(f"{k}: {v}" for k, v in headers.items())]
         head = "\r\n".join(lines).encode("latin-1") + http.END

@@ -40,7 +40,7 @@ class Protection:
 class Guard:
     """Decides by what the files say now: they are read again when one of them has changed. Safe from any thread.
 
-    While they cannot be used, nobody is let in. `load` raises SsPusherError then, and so does making a guard.
+    While they cannot be used, and `load` raises SsPusherError, nobody is let in.
     """
 
     def __init__(
@@ -55,21 +55,21 @@ class Guard:
         self._lock: Final = threading.Lock()
         self._trouble = ""
         self._tried_at = 0.0
-        self._protection = Protection()
+        self._protection: Protection | None = None
         self._stamps: list[FileStamp | None] = []
-        self._read()
+        self._try_to_read()
 
-    def protection(self) -> Protection:
-        """What holds now; while the files cannot be used, what held before."""
+    def protection(self) -> Protection | None:
+        """What holds now; while the files cannot be used, what held before; None: nothing held yet, not even TLS."""
         with self._lock:
-            if self._is_due():
-                self._try_to_read()
+            if self._is_due() and self._try_to_read():
+                logger.info("expose: the web configuration or a file that it names has changed, and holds from now on")
             return self._protection
 
     def refusal(self, authorization: str) -> Answer | None:
         """Why a request with this Authorization header is not answered; None: it is."""
         protection = self.protection()
-        if self._trouble:
+        if self._trouble or protection is None:
             return plain(HTTPStatus.INTERNAL_SERVER_ERROR, "the web configuration cannot be used; see the agent's log")
         if not protection.users:
             return None
@@ -82,11 +82,12 @@ class Guard:
         return None
 
     def _is_due(self) -> bool:
-        if self._trouble:
+        if self._trouble or self._protection is None:
             return self._monotonic() - self._tried_at >= _TRY_AGAIN
         return [stamp(file) for file in self._protection.files] != self._stamps
 
-    def _try_to_read(self) -> None:
+    def _try_to_read(self) -> bool:
+        """Whether that went well; the log says why not."""
         self._tried_at = self._monotonic()
         try:
             self._read()
@@ -94,18 +95,18 @@ class Guard:
             if str(error) != self._trouble:
                 logger.error("expose: nobody is let in until this is mended: %s", error)  # noqa: TRY400 - a trace helps nobody
             self._trouble = str(error)
-        else:
-            self._trouble = ""
-            logger.info("expose: the web configuration or a file that it names has changed, and holds from now on")
+            return False
+        self._trouble = ""
+        return True
 
     def _read(self) -> None:
         """The stamps are taken before the files are read, so that no change is missed."""
-        files = None
-        while files != self._protection.files:
-            files = self._protection.files
+        protection, files = self._protection or Protection(), None
+        while files != protection.files:
+            files = protection.files
             stamps = [stamp(file) for file in files]
-            self._protection = self._load()
-        self._stamps = stamps
+            protection = self._load()
+        self._protection, self._stamps = protection, stamps
 
 
 def _basic(authorization: str) -> tuple[bytes, bytes] | None:

@@ -22,7 +22,8 @@ class ExposeServer:
     """Listens from construction until `close`. Without a guard everybody may ask.
 
     When there are as many connections as there may be, a new one takes the place of one whose client has been silent
-    for a second: whoever connects and asks nothing keeps nobody out for longer.
+    for a second, and the next answer to each is the last: neither who connects and asks nothing nor who asks without
+    end keeps others out for longer.
 
     Raises:
         AddressInUseError: the address is taken, or not this host's.
@@ -65,7 +66,7 @@ class ExposeServer:
         thread = threading.Thread(target=self._serve, args=(connection,), name="expose client", daemon=True)
         with self._changed:
             while len(self._open) >= MAX_CONNECTIONS and not self._closing.is_set():
-                self._end_silent()
+                self._make_way()
                 self._changed.wait(_PAUSE)
             if self._closing.is_set():
                 connection.close()
@@ -76,8 +77,10 @@ class ExposeServer:
         except RuntimeError:  # there is no thread to be had
             self._forget(connection)
 
-    def _end_silent(self) -> None:
-        """End the oldest of those who had their time to ask."""
+    def _make_way(self) -> None:
+        """End the oldest of those who had their time to ask; whoever asks gets one more answer."""
+        for each in self._open:
+            each.makes_way = True
         latest = time.monotonic() - GRACE
         silent = [each for each in self._open if each.silent_since is not None and each.silent_since < latest]
         for oldest in silent[:1]:

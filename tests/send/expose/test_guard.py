@@ -126,10 +126,18 @@ def test_what_is_mended_holds_within_a_second_though_the_file_itself_did_not_cha
     assert status(guard, basic("alice", "s3cret")) == HTTPStatus.OK
 
 
-def test_there_is_no_guard_of_a_file_that_cannot_be_used(rules: Rules) -> None:
+def test_a_guard_that_begins_with_a_file_that_cannot_be_used_knows_no_protection_until_it_can(
+    rules: Rules, caplog: pytest.LogCaptureFixture
+) -> None:
     rules.write("broken")
-    with pytest.raises(ConfigError):
-        rules.guard()
+    guard = rules.guard()
+    assert guard.protection() is None
+    assert status(guard, basic("alice", "s3cret")) == HTTPStatus.INTERNAL_SERVER_ERROR
+    assert caplog.messages == ["expose: nobody is let in until this is mended: rules:1: broken"]
+    rules.write("alice:s3cret")
+    rules.now += 1
+    assert status(guard, "") == HTTPStatus.UNAUTHORIZED
+    assert status(guard, basic("alice", "s3cret")) == HTTPStatus.OK
 
 
 def test_whoever_guesses_too_much_is_told_to_come_back_later_and_nobody_else_is(rules: Rules) -> None:

@@ -4,7 +4,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from http import HTTPStatus
 
@@ -156,6 +156,56 @@ def test_whoever_connects_and_says_nothing_keeps_nobody_out_for_long(
             for client in held[1:]:
                 client.sendall(LAST)
                 assert told(client).startswith(b"HTTP/1.1 200 ")
+
+
+def answered(client: socket.socket) -> bytes:
+    """The head of one answer that has no long body."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += client.recv(1 << 16)
+    return received
+
+
+def test_whoever_asks_without_end_gets_one_more_answer_when_others_wait(
+    server: ExposeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(expose_server, "GRACE", 3600.0)  # nobody is silent long enough
+    with ExitStack() as closing:
+        held = [closing.enter_context(connect(server)) for _ in range(MAX_CONNECTIONS)]
+        for client in held:
+            client.sendall(GET)
+            assert b"Connection: close" not in answered(client)
+        late = closing.enter_context(connect(server))
+        late.sendall(LAST)
+        wait_for(lambda: all(each.makes_way for each in server._open), "somebody waits")
+        for client in held:
+            client.sendall(GET)
+            assert b"Connection: close" in told(client)
+        assert told(late).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_crowd_that_asks_for_nothing_without_end_keeps_no_scraper_out(server: ExposeServer) -> None:
+    end = threading.Event()
+
+    def ask_on() -> None:
+        while not end.is_set():
+            with suppress(OSError), connect(server) as client:
+                while not end.wait(0.2):  # less than the silence that costs a place
+                    client.sendall(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
+                    if not client.recv(1 << 16):
+                        break
+
+    with ThreadPoolExecutor(2 * MAX_CONNECTIONS) as crowd:
+        try:
+            for _ in range(2 * MAX_CONNECTIONS):
+                crowd.submit(ask_on)
+            wait_for(partial(serves, MAX_CONNECTIONS), "all places are taken")
+            with connect(server) as scraper:
+                scraper.settimeout(60.0)
+                scraper.sendall(LAST)
+                assert told(scraper).startswith(b"HTTP/1.1 200 ")
+        finally:
+            end.set()
 
 
 def test_no_more_connections_than_allowed_are_served_at_once_and_the_others_wait(
