@@ -75,7 +75,7 @@ def leave(code: int) -> NoReturn:
     Python's own end would first end each of them where it is, and if that is in C++, abort all of the process (before
     3.14).
     """
-    for stream in (sys.stdout, sys.stderr):
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # there is none where it was closed from the start
         with suppress(OSError):
             stream.flush()
     os._exit(code)
