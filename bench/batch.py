@@ -26,7 +26,8 @@ _COMMAND: Final = str(Path(sys.executable).with_name("ss-pusher"))
 _GOAL_SECONDS: Final = 0.3
 _GOAL_SHARE: Final = 0.01
 _LONG: Final = 30.0
-"""Seconds of watched jobs for one share: shorter ones run several times."""
+_MOST_TIMES: Final = 3
+"""Seconds of watched jobs for one share, for which shorter ones run several times; and how often at most."""
 _BYTES: Final = 1000
 _EACH: Final = 1.0
 _LEAST_PERIOD: Final = 0.001
@@ -137,7 +138,7 @@ def _costs(bench: Bench, rounds: int, seconds: Sequence[float]) -> Iterator[str]
 
 def _share(bench: Bench, way: str, length: float, job: Sequence[str]) -> float:
     """What watching takes of a core, beyond what starting and ending take right after it: of a few runs the median."""
-    times = max(1, round(_LONG / length))
+    times = min(max(1, round(_LONG / length)), _MOST_TIMES)
     return statistics.median(bench.run(way, *job).cpu - bench.run(way, "true").cpu for _ in range(times)) / length
 
 
